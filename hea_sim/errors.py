@@ -1,0 +1,45 @@
+"""The few errors this project raises on purpose.
+
+Each is also the builtin that a caller would expect, and each text says what was wrong, what was got, what was
+wanted and how to mend it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HEAError(Exception):
+    """Base of every error raised on purpose."""
+
+
+class InputError(HEAError, ValueError):
+    """A value, a file's content or a setting is not usable."""
+
+
+class MissingFileError(HEAError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+
+class UnknownNameError(HEAError, KeyError):
+    """A name is not among the known ones."""
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0]) if self.args else ""
+
+
+class MissingDependencyError(HEAError, ImportError):
+    """An optional package is needed and not installed."""
+
+
+def unknown_name(what: str, got: str, known: Iterable[str]) -> UnknownNameError:
+    """Build the error for an unknown name, naming the nearest known one.
+
+    >>> str(unknown_name("radiation", "CuKb", ["CuKa", "CoKa"]))
+    "unknown radiation 'CuKb'; did you mean 'CuKa'? Known: CuKa, CoKa"
+    """
+    names = [str(name) for name in known]
+    near = difflib.get_close_matches(str(got), names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return UnknownNameError(f"unknown {what} '{got}'{hint} Known: {', '.join(names) or 'none'}")
