@@ -55,7 +55,7 @@ class Composition(Mapping[str, float]):
         total = sum(amounts.values())
         if not total > 0:
             raise InputError(f"composition {text!r}: the amounts sum to {total:g}; wanted at least one above zero")
-        return cls(tuple((e, a / total) for e, a in amounts.items() if a > 0))
+        return cls(tuple((e, float(a / total)) for e, a in amounts.items() if a > 0))
 
     @property
     def elements(self) -> tuple[str, ...]:
