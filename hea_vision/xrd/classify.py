@@ -1,0 +1,54 @@
+"""The one door to pattern labellers, whatever method stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hea_sim.alloy import Composition
+from hea_sim.errors import unknown_name
+from hea_sim.records import Pattern, PatternCall
+from hea_vision.xrd.matcher import match_pattern
+
+#: Labellers by name.
+PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {"matcher": match_pattern}
+
+
+def classify_pattern(
+    pattern: Pattern,
+    *,
+    elements: str | Sequence[str] | Composition | None = None,
+    radiation: str | float | None = None,
+    structures: Sequence[str] | None = None,
+    model: str = "matcher",
+) -> PatternCall:
+    """Say which phases a powder pattern shows, and how sure that is.
+
+    Parameters
+    ----------
+    pattern
+        From `hea_vision.read_pattern`, or arrays in a `Pattern`.
+    elements
+        What the specimen is made of, where known: "NbMoTaW", a list, or a `Composition`.
+    radiation
+        Tube ("CuKa") or wavelength in Angstrom; needed where the pattern does not say.
+    structures
+        Structure types to consider ("A1", "A2", "sigma" ...); all known ones where left out.
+    model
+        Labeller; the result names it. `matcher` fits prototypes with free lattices.
+
+    Returns
+    -------
+    PatternCall
+        Phases with probabilities, lattices and fractions, alternative assemblages, what stays unexplained, and
+        `in_scope` with the reason where no metallic phase explains the pattern.
+
+    Raises
+    ------
+    InputError
+        Where no radiation is known, or an element does not exist.
+    UnknownNameError
+        For an unknown labeller, tube or structure.
+    """
+    if model not in PATTERN_LABELLERS:
+        raise unknown_name("pattern labeller", model, PATTERN_LABELLERS)
+    return PATTERN_LABELLERS[model](pattern, elements=elements, radiation=radiation, structures=structures)

@@ -1,0 +1,201 @@
+"""Is a solid solution ordered? Superlattice lines measured against this scan's own limit of detection.
+
+For B2 on A2 and L1_2 on A1 the superlattice structure factor is S (<f_A> - <f_B>) per atom pair, where S is the
+long-range order parameter and <f> the mean scattering factor of a sublattice. Which elements prefer which sublattice
+is unknown from a pattern, so the contrast ranges from nothing to that of the best-sorted alloy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hea_sim.alloy import Composition
+from hea_sim.diffraction.profile import bragg_two_theta_deg, lorentz_polarisation
+from hea_sim.diffraction.scattering import atomic_scattering_factor
+from hea_vision.xrd.evidence import ObservedLines
+from hea_vision.xrd.lines import line_shape
+from hea_vision.xrd.set_fit import SetFit
+
+#: A superlattice line counts as seen above this many standard deviations.
+_SEEN_SIGMA = 5.0
+#: Order above this parameter would be called order; below it the alloy counts as disordered.
+_ORDER_PARAMETER = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Family:
+    """Hold the superlattice lines of an ordered structure: hkl, multiplicity; share of sites on the B sublattice."""
+
+    ordered: str
+    lines: tuple[tuple[tuple[int, int, int], int], ...]
+    second_share: float
+    amplitude: float
+
+
+_FAMILIES = {
+    "A2": _Family(ordered="B2", lines=(((1, 0, 0), 6), ((1, 1, 1), 8), ((2, 1, 0), 24)), second_share=0.5, amplitude=1.0),
+    "A1": _Family(ordered="L1_2", lines=(((1, 0, 0), 6), ((1, 1, 0), 12), ((2, 1, 0), 24)), second_share=0.75, amplitude=1.0),
+}
+_STRONGEST = {"A2": ((1, 1, 0), 12), "A1": ((1, 1, 1), 8)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderTest:
+    """Hold the outcome for one phase.
+
+    Percentages refer to the strongest fundamental line of the phase as the forward model scales it. `limit_percent` is
+    what would have been seen; `full_order_percent` what complete order of the most visible kind would give, None where
+    the elements are unknown. `detected` None where no superlattice line could be measured.
+    """
+
+    phase: str
+    ordered: str
+    line: str
+    two_theta_deg: float | None
+    measured_percent: float | None
+    measured_std_percent: float | None
+    limit_percent: float | None
+    full_order_percent: float | None
+    detected: bool | None
+    excluded: bool
+    reason: str
+
+
+def order_tests(observed: ObservedLines, fit: SetFit, composition: Composition | None) -> tuple[OrderTest, ...]:
+    """Test every A1 and A2 phase of a set for order."""
+    return tuple(
+        _test_phase(observed, fit, i, composition) for i, phase in enumerate(fit.phases) if phase.name in _FAMILIES
+    )
+
+
+def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: Composition | None) -> OrderTest:
+    phase = fit.phases[index]
+    family = _FAMILIES[phase.name]
+    base = {"phase": phase.name, "ordered": family.ordered}
+    if composition is not None and len(composition) == 1:
+        return OrderTest(
+            **base, line="", two_theta_deg=None, measured_percent=None, measured_std_percent=None, limit_percent=None,
+            full_order_percent=0.0, detected=None, excluded=True, reason="a single element cannot order",
+        )
+    strongest = _fundamental_area(observed, fit, index)
+    for hkl, multiplicity in family.lines:
+        angle = _line_angle(hkl, phase.a_A, fit.displacement_deg, observed.wavelength_A)
+        if not np.isfinite(angle) or not observed.low + 0.5 < angle < observed.high - 0.5:
+            continue
+        width = float(np.interp(angle, observed.angle, observed.fwhm))
+        if np.any(np.abs(_observed_fundamentals(observed, fit) - angle) < 1.5 * width):
+            continue
+        area, std = _measure_area(observed, angle, width)
+        measured, sigma = 100 * area / strongest, 100 * std / strongest
+        full = _full_order_percent(phase.name, phase.a_A, hkl, multiplicity, composition, observed.wavelength_A)
+        detected = bool(area > _SEEN_SIGMA * std)
+        limit = _SEEN_SIGMA * sigma
+        excluded = _order_excluded(composition, full, limit) and not detected
+        return OrderTest(
+            **base, line="".join(map(str, hkl)), two_theta_deg=float(angle), measured_percent=float(measured),
+            measured_std_percent=float(sigma), limit_percent=float(limit), full_order_percent=full,
+            detected=detected, excluded=excluded,
+            reason=_reason(family.ordered, hkl, detected, excluded, limit, full, observed.source.radiation.name),
+        )
+    return OrderTest(
+        **base, line="", two_theta_deg=None, measured_percent=None, measured_std_percent=None, limit_percent=None,
+        full_order_percent=None, detected=None, excluded=False,
+        reason=f"no {family.ordered} superlattice line lies free inside the scan"
+        f" ({observed.low:.1f} to {observed.high:.1f} deg)",
+    )
+
+
+def _reason(
+    ordered: str, hkl: tuple[int, int, int], detected: bool, excluded: bool, limit: float, full: float | None, tube: str
+) -> str:
+    name = f"{ordered} ({''.join(map(str, hkl))})"
+    if detected:
+        return f"the {name} line is seen"
+    text = f"the {name} line is not seen; with {tube} this scan shows lines above {limit:.2g} % of the strongest"
+    if full is not None:
+        text += f"; complete order of the most visible kind would give {full:.2g} %"
+    if excluded:
+        return text + ", so order is excluded"
+    return text + "; order between elements of like scattering power would not show, so it cannot be excluded"
+
+
+def _order_excluded(composition: Composition | None, full_percent: float | None, limit_percent: float) -> bool:
+    """Say whether no kind of order could hide: only a binary has a single way to sort its elements."""
+    if composition is None or full_percent is None or len(composition) != 2:
+        return False
+    return limit_percent < _ORDER_PARAMETER**2 * full_percent
+
+
+def _line_angle(hkl: tuple[int, int, int], a_A: float, displacement: float, wavelength_A: float) -> float:
+    angle = float(bragg_two_theta_deg(np.array(a_A / np.sqrt(sum(i * i for i in hkl))), wavelength_A))
+    return angle + displacement * float(np.cos(np.radians(angle) / 2)) if np.isfinite(angle) else angle
+
+
+def _observed_fundamentals(observed: ObservedLines, fit: SetFit) -> np.ndarray:
+    """Give the angles of lines that the set explains; an unexplained line may be the superlattice line itself."""
+    return observed.angle[fit.owner >= 0]
+
+
+def _fundamental_area(observed: ObservedLines, fit: SetFit, index: int) -> float:
+    """Give the area of the phase's strongest powder line on the scale that all its lines agree on."""
+    phase = fit.phases[index]
+    angle = phase.table.two_theta_deg(phase.a_A, phase.c_A, observed.wavelength_A)
+    model = phase.table.intensity(angle, phase.table.volume_A3(phase.a_A, phase.c_A))
+    inside = (angle > observed.low) & (angle < observed.high)
+    return float(np.exp(fit.log_scale[index]) * model[inside].max())
+
+
+def _measure_area(observed: ObservedLines, angle: float, width: float) -> tuple[float, float]:
+    """Fit a line of known place and width over a straight base; return area and its std."""
+    lines = observed.source
+    inside = slice(*np.searchsorted(lines.angles, (angle - 4 * width, angle + 4 * width)))
+    x, s = lines.angles[inside], lines.noise[inside]
+    shape = line_shape(x, angle, width, lines.eta, lines.radiation)
+    design = np.stack([shape, np.ones_like(x), x - angle], axis=1) / s[:, None]
+    target = lines.intensity[inside] / s
+    solution, *_ = np.linalg.lstsq(design, target, rcond=None)
+    rest = target - design @ solution
+    inflation = max(1.0, float(rest @ rest) / max(len(x) - 3, 1))
+    covariance = np.linalg.pinv(design.T @ design) * inflation
+    return float(solution[0]), float(np.sqrt(covariance[0, 0]))
+
+
+def _full_order_percent(
+    name: str, a_A: float, hkl: tuple[int, int, int], multiplicity: int, composition: Composition | None,
+    wavelength_A: float,
+) -> float | None:
+    """Compute the line of complete order, elements sorted by scattering power, in % of the strongest line."""
+    if composition is None:
+        return None
+    family, (main, main_multiplicity) = _FAMILIES[name], _STRONGEST[name]
+
+    def factors(indices: tuple[int, int, int]) -> tuple[np.ndarray, float]:
+        s = np.sqrt(sum(i * i for i in indices)) / (2 * a_A)
+        f = np.array([atomic_scattering_factor(e, np.array([s]), wavelength_A)[0] for e in composition])
+        angle = np.array([float(bragg_two_theta_deg(np.array(1 / (2 * s)), wavelength_A))])
+        return f, float(lorentz_polarisation(angle)[0])
+
+    fractions = np.array([composition[e] for e in composition])
+    f_super, lp_super = factors(hkl)
+    f_main, lp_main = factors(main)
+    contrast = max(
+        abs(_sorted_contrast(f_super, fractions, 1 - family.second_share, reverse)) for reverse in (False, True)
+    )
+    sites = {"A2": 2, "A1": 4}[name]
+    mean = sites * abs(np.sum(fractions * f_main))
+    # |F| of the superlattice line: f_A - f_B for B2 and for L1_2 (one A site against three B sites, signs + - - +).
+    return float(100 * multiplicity * contrast**2 * lp_super / (main_multiplicity * mean**2 * lp_main))
+
+
+def _sorted_contrast(f: np.ndarray, fractions: np.ndarray, first_share: float, reverse: bool) -> complex:
+    """Fill the first sublattice with the strongest (or weakest) scatterers and return <f_A> - <f_B>."""
+    order = np.argsort(f.real)[::-1] if not reverse else np.argsort(f.real)
+    left, first, second = first_share, 0j, 0j
+    for i in order:
+        here = min(left, fractions[i])
+        first += here * f[i]
+        second += (fractions[i] - here) * f[i]
+        left -= here
+    return complex(first / first_share - second / (1 - first_share))

@@ -1,0 +1,87 @@
+"""Search for sets of phases: scan the lattice of every prototype, refine, add phases while the evidence grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hea_vision.xrd.evidence import PRIORS, LatticeScan, ObservedLines
+from hea_vision.xrd.reflections import reflection_table
+from hea_vision.xrd.set_fit import Candidate, SetFit, fit_set
+
+#: Sets of one size that are kept and extended.
+_BEAM = 6
+#: Lattices of one prototype that are refined after a scan.
+_PER_PROTOTYPE = 3
+MAX_PHASES = 3
+#: With more unexplained lines than this, one more phase cannot make sense of a pattern.
+_HOPELESS_LINES = 14
+
+
+def search_sets(
+    observed: ObservedLines, *, elements: tuple[str, ...] | None, structures: Sequence[str] = tuple(PRIORS)
+) -> list[SetFit]:
+    """List fitted sets of one to three phases by falling evidence."""
+    scans = [LatticeScan(observed, reflection_table(name, elements, observed.source.radiation)) for name in structures]
+    found: dict[tuple[tuple[str, int], ...], SetFit] = {}
+    beam: list[SetFit | None] = [None]
+    for _ in range(MAX_PHASES):
+        extended: dict[tuple[tuple[str, int], ...], SetFit] = {}
+        for base in beam:
+            for fit in _extend(observed, base, scans):
+                key = _key(fit)
+                if key not in extended or fit.log_evidence > extended[key].log_evidence:
+                    extended[key] = fit
+        found.update({k: v for k, v in extended.items() if k not in found})
+        beam = sorted(extended.values(), key=lambda fit: -fit.log_evidence)[:_BEAM]  # type: ignore[assignment]
+        if not beam or min(int((fit.owner < 0).sum()) for fit in extended.values()) > _HOPELESS_LINES:
+            break
+    return sorted(found.values(), key=lambda fit: -fit.log_evidence)
+
+
+def _key(fit: SetFit) -> tuple[tuple[str, int], ...]:
+    """Name a set so that refinements to the same lattices meet."""
+    return tuple(sorted((p.name, round(200 * float(np.log(p.a_A)))) for p in fit.phases))
+
+
+def _extend(observed: ObservedLines, base: SetFit | None, scans: Sequence[LatticeScan]) -> list[SetFit]:
+    """Add one phase to a set in every promising way."""
+    free = np.ones(len(observed), bool) if base is None else base.owner < 0
+    phases = () if base is None else base.phases
+    floor = 0.0 if base is None else base.log_evidence
+    out = []
+    for scan in scans:
+        needed = 3 if scan.table.free_ratio else 2
+        if free.sum() < (needed if phases else 1):
+            continue
+        for candidate in _best_lattices(scan, free):
+            fit = fit_set(observed, (*phases, candidate))
+            if fit is None or fit.log_evidence <= floor or _same_lattice_twice(fit):
+                continue
+            # Every phase must keep lines that no other phase gives.
+            own = [int(((fit.owner == i) & (fit.share[i] > 0.6)).sum()) for i in range(len(fit.phases))]
+            if all(n >= (3 if p.table.free_ratio else min(2, len(observed))) for n, p in zip(own, fit.phases)):
+                out.append(fit)
+    return out
+
+
+def _same_lattice_twice(fit: SetFit) -> bool:
+    """Say whether two phases of one type have lattices closer than a real two-phase alloy shows (0.5 %)."""
+    for i, one in enumerate(fit.phases):
+        for other in fit.phases[:i]:
+            if one.name == other.name and abs(np.log(one.a_A / other.a_A)) < 0.005:
+                return True
+    return False
+
+
+def _best_lattices(scan: LatticeScan, free: np.ndarray) -> list[Candidate]:
+    """Keep the best separate maxima of a scan."""
+    score, a, c = scan.score(free), scan.a_A, scan.c_A
+    kept: list[Candidate] = []
+    for index in np.argsort(-score)[:400]:
+        if not np.isfinite(score[index]) or score[index] <= 0 or len(kept) >= _PER_PROTOTYPE:
+            break
+        if all(abs(np.log(a[index] / k.a_A)) > 0.004 or abs(np.log(c[index] / k.c_A)) > 0.006 for k in kept):
+            kept.append(Candidate(table=scan.table, a_A=float(a[index]), c_A=float(c[index])))
+    return kept

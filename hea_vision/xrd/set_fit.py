@@ -1,0 +1,269 @@
+"""Fit a set of phases to the observed lines: lattices, one displacement, scales; then its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.special import log_ndtr
+
+from hea_vision.xrd.evidence import (
+    DISPLACEMENT_STD_DEG,
+    LOG_AREA_WIDTH,
+    POWDER_TAU,
+    PRIORS,
+    ROOT_TWO_PI,
+    SHARED_LOG_VOLUME_STD,
+    TEXTURE_TAU,
+    WORST_MISS,
+    ObservedLines,
+)
+from hea_vision.xrd.reflections import ReflectionTable
+
+#: A lattice outside the range of its prototype costs this much.
+_OUT_OF_RANGE = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """Hold one phase with its lattice; c equals a for cubic."""
+
+    table: ReflectionTable
+    a_A: float
+    c_A: float
+
+    @property
+    def name(self) -> str:
+        """Give the structure type."""
+        return self.table.kind.name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SetFit:
+    """Hold a set of phases fitted to the n observed lines.
+
+    `log_evidence` in nats; `owner` (n,) the phase that gives most of a line, -1 where none; `share` (phases, n) of
+    each line's model; `model_area` (phases, n); `a_std_A`, `c_std_A`, `log_scale`, `log_scale_std` (phases,).
+    """
+
+    phases: tuple[Candidate, ...]
+    log_evidence: float
+    displacement_deg: float
+    owner: np.ndarray
+    share: np.ndarray
+    model_area: np.ndarray
+    a_std_A: np.ndarray
+    c_std_A: np.ndarray
+    log_scale: np.ndarray
+    log_scale_std: np.ndarray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Give the structure types, sorted."""
+        return tuple(sorted(phase.name for phase in self.phases))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Predicted:
+    """Hold every family in range: arrays (m,); `line` is the observed line it belongs to, -1 where none."""
+
+    angle: np.ndarray
+    log_model: np.ndarray
+    phase: np.ndarray
+    family: np.ndarray
+    line: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Scales:
+    log_scale: np.ndarray
+    log_scale_std: np.ndarray
+    area: np.ndarray  # (phases, lines)
+    missing: float
+
+    @property
+    def owner(self) -> np.ndarray:
+        total = self.area.sum(axis=0)
+        return np.where(total > 0, np.argmax(self.area, axis=0), -1)
+
+
+def fit_set(observed: ObservedLines, phases: Sequence[Candidate]) -> SetFit | None:
+    """Refine a set and compute its evidence; None where a phase ends without a line of its own."""
+    current, displacement = tuple(phases), 0.0
+    covariance = np.zeros((1, 1))
+    for step in range(4):
+        predicted = _predict(observed, current, displacement, coarse=step < 2)
+        scales = _fit_scales(observed, predicted, len(current))
+        if set(range(len(current))) - set(scales.owner.tolist()):
+            return None
+        if step < 3:
+            current, displacement, covariance = _refine(observed, current, displacement, predicted, scales)
+    return _finish(observed, current, displacement, predicted, scales, covariance)
+
+
+def _predict(
+    observed: ObservedLines, phases: tuple[Candidate, ...], displacement: float, *, coarse: bool
+) -> _Predicted:
+    """List the families in range and attach each to the observed line it falls on."""
+    parts = []
+    for i, phase in enumerate(phases):
+        angle = phase.table.two_theta_deg(phase.a_A, phase.c_A, observed.wavelength_A)
+        angle = angle + displacement * np.cos(np.radians(angle) / 2)
+        family = np.flatnonzero((angle > observed.low) & (angle < observed.high))
+        volume = phase.table.volume_A3(phase.a_A, phase.c_A)
+        log_model = np.log(phase.table.intensity(angle, volume)[family])
+        parts.append((angle[family], log_model, np.full(len(family), i), family))
+    angle, log_model, owner, family = (np.concatenate(v) for v in zip(*parts))
+    distance = np.abs(angle[:, None] - observed.angle[None, :])
+    width = np.hypot(observed.angle_std, 0.10 if coarse else 0.03)
+    # Families that lie inside an observed line's width belong to it together.
+    distance = np.where(distance < np.maximum(3.5 * width, 0.3 * observed.fwhm), distance, np.inf)
+    line = np.argmin(distance, axis=1)
+    line = np.where(np.isfinite(distance[np.arange(len(angle)), line]), line, -1)
+    return _Predicted(angle=angle, log_model=log_model, phase=owner, family=family, line=line)
+
+
+def _fit_scales(observed: ObservedLines, predicted: _Predicted, n_phases: int) -> _Scales:
+    """Fit one scale a phase to the logarithms of areas; predicted but unseen lines pull a scale down."""
+    hit = predicted.line >= 0
+    unit = np.zeros((n_phases, len(observed)))
+    np.add.at(unit, (predicted.phase[hit], predicted.line[hit]), np.exp(predicted.log_model[hit]))
+    matched = unit.sum(axis=0) > 0
+    limit = observed.log_limit(predicted.angle[~hit])
+    log_model, owner = predicted.log_model[~hit], predicted.phase[~hit]
+
+    def residual(theta: np.ndarray) -> np.ndarray:
+        total = np.log(np.exp(theta) @ unit[:, matched] + 1e-300)
+        ratio = np.clip((observed.log_area[matched] - total) / TEXTURE_TAU, -5, 5)
+        cost = -log_ndtr((limit - log_model - theta[owner]) / TEXTURE_TAU)
+        return np.concatenate([ratio, np.sqrt(2 * np.minimum(cost, WORST_MISS))])
+
+    start = _initial_scales(observed, unit)
+    fit = least_squares(residual, start, max_nfev=30)
+    curvature = fit.jac.T @ fit.jac + 1e-4 * np.eye(n_phases)
+    missing = observed.cost_of_missing(predicted.angle[~hit], log_model + fit.x[owner])
+    return _Scales(
+        log_scale=fit.x, log_scale_std=np.clip(np.sqrt(np.diag(np.linalg.inv(curvature))), 0.05, 3.0),
+        area=np.exp(fit.x)[:, None] * unit, missing=float(missing.sum()),
+    )
+
+
+def _initial_scales(observed: ObservedLines, unit: np.ndarray) -> np.ndarray:
+    """Start each scale from the lines that a phase has to itself."""
+    scale = np.full(len(unit), float(np.median(observed.log_area)))
+    for i, row in enumerate(unit):
+        own = (row > 0) & (unit.sum(axis=0) - row < 0.3 * row)
+        own = own if own.any() else row > 0
+        if own.any():
+            scale[i] = float(np.median(observed.log_area[own] - np.log(row[own])))
+    return scale
+
+
+def _refine(
+    observed: ObservedLines, phases: tuple[Candidate, ...], displacement: float, predicted: _Predicted, scales: _Scales
+) -> tuple[tuple[Candidate, ...], float, np.ndarray]:
+    """Fit lattices and displacement to the angles of the explained lines; a line stands at its families' mean."""
+    hit = np.flatnonzero(predicted.line >= 0)
+    phase, family, line = predicted.phase[hit], predicted.family[hit], predicted.line[hit]
+    p = np.array([phases[i].table.p[k] for i, k in zip(phase, family)])
+    q = np.array([phases[i].table.q[k] for i, k in zip(phase, family)])
+    weight = np.exp(predicted.log_model[hit] + scales.log_scale[phase])
+    total = np.bincount(line, weight, minlength=len(observed))
+    seen = total > 0
+
+    def residual(theta: np.ndarray) -> np.ndarray:
+        lattices = _unpack(phases, theta)
+        inverse = np.sqrt(p / lattices[phase, 0] ** 2 + q / lattices[phase, 1] ** 2)
+        angle = 2 * np.degrees(np.arcsin(np.minimum(observed.wavelength_A * inverse / 2, 1.0)))
+        angle = angle + theta[-1] * np.cos(np.radians(angle) / 2)
+        mean = np.bincount(line, weight * angle, minlength=len(observed))[seen] / total[seen]
+        return np.append((mean - observed.angle[seen]) / observed.angle_std[seen], theta[-1] / DISPLACEMENT_STD_DEG)
+
+    start = [v for x in phases for v in ((x.a_A, x.c_A) if x.table.free_ratio else (x.a_A,))]
+    scale = np.array([*(1e-3 * np.array(start)), 0.02])
+    fit = least_squares(
+        residual, np.array([*start, displacement]), x_scale=scale, loss="soft_l1", f_scale=2.0, max_nfev=20
+    )
+    freedom = max(int(seen.sum()) + 1 - len(fit.x), 1)
+    covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * max(1.0, 2 * fit.cost / freedom)
+    lattices = _unpack(phases, fit.x)
+    moved = tuple(Candidate(table=x.table, a_A=float(a), c_A=float(c)) for x, (a, c) in zip(phases, lattices))
+    return moved, float(fit.x[-1]), covariance
+
+
+def _unpack(phases: Sequence[Candidate], theta: np.ndarray) -> np.ndarray:
+    """Turn fit parameters into (phases, 2) lattice parameters a, c."""
+    rows, index = [], 0
+    for phase in phases:
+        count = 2 if phase.table.free_ratio else 1
+        rows.append((theta[index], theta[index + count - 1]))
+        index += count
+    return np.array(rows)
+
+
+def _finish(
+    observed: ObservedLines, phases: tuple[Candidate, ...], displacement: float, predicted: _Predicted,
+    scales: _Scales, covariance: np.ndarray,
+) -> SetFit:
+    total = scales.area.sum(axis=0)
+    seen = total > 0
+    hit = predicted.line >= 0
+    weight = np.exp(predicted.log_model + scales.log_scale[predicted.phase])
+    moment = np.bincount(predicted.line[hit], (weight * predicted.angle)[hit], minlength=len(observed))
+    rest = (moment[seen] / total[seen] - observed.angle[seen]) / observed.angle_std[seen]
+    position = np.log(observed.range_deg / (observed.angle_std[seen] * ROOT_TWO_PI)) - 0.5 * np.minimum(rest**2, 25.0)
+    evidence = float(position.sum()) + _area_evidence(observed.log_area[seen] - np.log(total[seen]))
+    evidence -= scales.missing + 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
+    std = np.sqrt(np.diag(covariance))[:-1]
+    a_std, c_std, index = [], [], 0
+    for phase in phases:
+        own = std[index : index + (2 if phase.table.free_ratio else 1)]
+        index += len(own)
+        a_std.append(float(own[0]))
+        c_std.append(float(own[-1]))
+        evidence += _log_prior(observed, phase, own)
+    evidence -= float(np.sum(np.log(LOG_AREA_WIDTH / (scales.log_scale_std * ROOT_TWO_PI))))
+    with np.errstate(invalid="ignore"):
+        share = np.where(seen, scales.area / np.where(seen, total, 1.0), 0.0)
+    return SetFit(
+        phases=phases, log_evidence=evidence, displacement_deg=displacement, owner=scales.owner, share=share,
+        model_area=scales.area, a_std_A=np.array(a_std), c_std_A=np.array(c_std), log_scale=scales.log_scale,
+        log_scale_std=scales.log_scale_std,
+    )
+
+
+def _area_evidence(log_ratio: np.ndarray) -> float:
+    """Sum what the areas say, over a good and a textured powder."""
+    options = []
+    for tau in (POWDER_TAU, TEXTURE_TAU):
+        gain = np.log(LOG_AREA_WIDTH / (tau * ROOT_TWO_PI)) - 0.5 * np.minimum((log_ratio / tau) ** 2, 25.0)
+        options.append(float(gain.sum()))
+    return float(np.logaddexp(*options) - np.log(2))
+
+
+def _volume_spread(phases: Sequence[Candidate]) -> float:
+    """Weigh how far the volumes per atom of metallic phases lie apart, in nats."""
+    volumes = [
+        float(np.log(x.table.volume_A3(x.a_A, x.c_A) / x.table.atoms_per_cell)) for x in phases if x.table.kind.metallic
+    ]
+    spread = np.array(volumes) - np.mean(volumes) if volumes else np.zeros(1)
+    return float(min(0.5 * np.sum((spread / SHARED_LOG_VOLUME_STD) ** 2), WORST_MISS))
+
+
+def _log_prior(observed: ObservedLines, phase: Candidate, std: np.ndarray) -> float:
+    """Weigh a phase: its prior, its volume, and what its free lattice parameters cost."""
+    kind = phase.table.kind
+    low, high = kind.a_range_A
+    value = float(np.log(PRIORS.get(phase.name, 0.05)))
+    value += float(observed.log_volume(phase.table, phase.a_A, phase.c_A))
+    value -= max(0.0, float(np.log((high - low) / (std[0] * ROOT_TWO_PI))))
+    if not low <= phase.a_A <= high:
+        value -= _OUT_OF_RANGE
+    if phase.table.free_ratio:
+        ratio_low, ratio_high = kind.axial_ratio_range
+        value -= max(0.0, float(np.log(phase.a_A * (ratio_high - ratio_low) / (std[1] * ROOT_TWO_PI))))
+        if not ratio_low <= phase.c_A / phase.a_A <= ratio_high:
+            value -= _OUT_OF_RANGE
+    return value
