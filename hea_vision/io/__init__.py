@@ -1,1 +1,20 @@
-"""TODO."""
+"""Files in and out: the only room that opens micrographs, patterns, label images and composition tables."""
+
+from hea_sim._lazy import lazy_names
+
+_NAMES = {
+    "IMAGE_SUFFIXES": "micrographs",
+    "PATTERN_SUFFIXES": "patterns",
+    "RADIATIONS": "patterns",
+    "CompositionTable": "composition_tables",
+    "find_inputs": "folders",
+    "mean_composition": "composition_tables",
+    "read_composition_table": "composition_tables",
+    "read_labels": "labels",
+    "read_micrograph": "micrographs",
+    "read_pattern": "patterns",
+    "write_labels": "labels",
+    "write_pattern": "patterns",
+}
+__all__ = sorted(_NAMES)
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

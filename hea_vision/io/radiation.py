@@ -1,0 +1,126 @@
+"""Which radiation a pattern was measured with: what the file says, what the user says."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from hea_sim.errors import InputError, unknown_name
+
+#: Wavelengths of the K-alpha1 and K-alpha2 lines in angstrom, only to recognise a line by its number
+#: (Deslattes et al. 2003, doi:10.1103/RevModPhys.75.35, rounded to 1e-5).
+RADIATIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "CuKa": (1.54059, 1.54443),
+        "CoKa": (1.78900, 1.79290),
+        "MoKa": (0.70932, 0.71361),
+        "CrKa": (2.28973, 2.29365),
+        "FeKa": (1.93608, 1.94001),
+        "AgKa": (0.55942, 0.56381),
+    }
+)
+
+_ELEMENTS = "|".join(name[:2] for name in RADIATIONS)
+_NAME = re.compile(rf"\s*({_ELEMENTS})[\s_-]*(?:K[\s_-]*(?:a|alpha|α))?\s*", re.IGNORECASE)
+#: The lines that `write_pattern` writes; a file's name in them says nothing of the radiation.
+_WRITTEN = re.compile(r"^# (?:radiation: (\w+)|wavelength_A: (\d+\.\d+))$", re.MULTILINE)
+_PATHS = re.compile(r"^# source: .*$", re.MULTILINE)
+_SAID_NAME = re.compile(
+    rf"\b(?:anode|target|radiation)[\s_-]*(?:material)?\W{{1,5}}({_ELEMENTS})(?![a-jl-z])(?!.?K.?b)",
+    re.IGNORECASE,
+)
+_SAID_WAVELENGTH = re.compile(
+    r"\b(?:k[-_ ]?alpha[-_ ]?1|_?wl1?|wave[-_ ]?length(?:[-_ ]?(?:1|A|alpha[-_ ]?1))?|lambda)\b"
+    r"[^0-9\r\n]{0,24}(\d+\.\d+)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Hold a radiation by name or by a single wavelength, with notes on where it comes from."""
+
+    radiation: str | None = None
+    wavelength_A: float | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.radiation or f"{self.wavelength_A:g} A"
+
+
+def radiation_name(text: str) -> str:
+    """Give the standard name of a tube's K-alpha doublet.
+
+    >>> radiation_name("Co"), radiation_name("cu k-alpha")
+    ('CoKa', 'CuKa')
+    """
+    if match := _NAME.fullmatch(text):
+        return match[1].capitalize() + "Ka"
+    raise unknown_name("radiation", text, RADIATIONS)
+
+
+def line_of(wavelength_A: float) -> str | None:
+    """Name the K-alpha doublet that a wavelength belongs to (its K-alpha1 or its mean), None where none does.
+
+    >>> line_of(1.5406), line_of(1.5418), line_of(0.4133)
+    ('CuKa', 'CuKa', None)
+    """
+    for name, (first, second) in RADIATIONS.items():
+        mean = (2 * first + second) / 3
+        if min(abs(wavelength_A - first), abs(wavelength_A - mean)) < 5e-4:
+            return name
+    return None
+
+
+def said_in_text(header: str) -> Source:
+    """Find the radiation in the header lines of a text file; an empty Source where nothing is said.
+
+    >>> said_in_text('Anode: "Co" Scantype: "TwoTheta"').radiation
+    'CoKa'
+    """
+    if match := _WRITTEN.search(header):
+        name, number = match[1], match[2]
+        if name and name not in RADIATIONS:
+            return Source()
+        wavelength = float(number) if number else None
+        return Source(radiation=name, wavelength_A=wavelength, notes={"radiation_from": "file header"})
+    header = _PATHS.sub("", header)
+    if match := _SAID_NAME.search(header):
+        return Source(radiation=match[1].capitalize() + "Ka", notes={"radiation_from": "file header"})
+    if match := _SAID_WAVELENGTH.search(header):
+        wavelength = float(match[1])
+        notes = {"radiation_from": f"wavelength {match[1]} A in the file header"}
+        if name := line_of(wavelength):
+            return Source(radiation=name, notes=notes)
+        if 0.05 < wavelength < 5:
+            return Source(wavelength_A=wavelength, notes=notes)
+    return Source()
+
+
+def said_by_user(radiation: str | None, wavelength_A: float | None) -> Source:
+    """Check what the user says; an empty Source where nothing is said."""
+    if radiation is not None and wavelength_A is not None:
+        raise InputError(f"got radiation {radiation!r} and wavelength {wavelength_A} A; give one of the two")
+    if wavelength_A is not None and not (math.isfinite(wavelength_A) and 0.05 < wavelength_A < 5):
+        raise InputError(f"wavelength {wavelength_A} A; wanted a number of angstrom between 0.05 and 5")
+    if radiation is not None:
+        return Source(radiation=radiation_name(radiation), notes={"radiation_from": "user"})
+    return Source(
+        wavelength_A=wavelength_A, notes={"radiation_from": "user"} if wavelength_A is not None else {}
+    )
+
+
+def settle(file: Source, user: Source) -> Source:
+    """Let the user's word win over the file's, and note it where the two differ."""
+    if user.radiation is None and user.wavelength_A is None:
+        return file
+    silent = file.radiation is None and file.wavelength_A is None
+    if silent or (user.radiation, user.wavelength_A) == (file.radiation, file.wavelength_A):
+        return user
+    note = f"the file says {file}, the user says {user}; the user's word is used"
+    return Source(
+        radiation=user.radiation, wavelength_A=user.wavelength_A, notes={**user.notes, "radiation_note": note}
+    )
