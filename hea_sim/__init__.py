@@ -4,6 +4,17 @@ from hea_sim._lazy import lazy_names
 
 _NAMES = {
     "Composition": "alloy",
+    "Forecast": "forecast",
+    "anneal": "sampling.canonical",
+    "build_crystal": "crystals",
+    "first_opinion": "properties.rules",
+    "forecast": "forecast",
+    "list_models": "registry.cards",
+    "load_lattice_model": "lattice.pairs",
+    "powder_lines": "diffraction.powder",
+    "powder_pattern": "diffraction.powder",
+    "suggest_next": "properties.suggest",
+    "virtual_micrograph": "microscopy.virtual",
 }
 __all__ = sorted(_NAMES)
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

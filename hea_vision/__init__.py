@@ -2,6 +2,17 @@
 
 from hea_sim._lazy import lazy_names
 
-_NAMES: dict[str, str] = {}
+_NAMES = {
+    "Campaign": "campaign",
+    "classify_pattern": "xrd.classify",
+    "read_campaign": "campaign",
+    "read_labels": "io.labels",
+    "read_micrograph": "io.micrographs",
+    "read_pattern": "io.patterns",
+    "run_loop": "loop",
+    "segment": "segmentation.registry",
+    "write_labels": "io.labels",
+    "write_pattern": "io.patterns",
+}
 __all__ = sorted(_NAMES)
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -31,6 +31,7 @@ class Line:
     area: float
     area_std: float
     fwhm_deg: float
+    eta: float
     d_A: float
     origin: str = "specimen"
 
@@ -245,7 +246,7 @@ def _fit_group(
         lines.append(
             Line(
                 two_theta_deg=float(centre), two_theta_std_deg=float(centre_std), area=float(area),
-                area_std=float(area_std), fwhm_deg=float(fwhm), d_A=d,
+                area_std=float(area_std), fwhm_deg=float(fwhm), eta=float(theta[3 * n]), d_A=d,
             )
         )
     return lines, float(theta[3 * n])

@@ -266,7 +266,7 @@ def _curves(observed: ObservedLines, fit: SetFit | None) -> dict[str, np.ndarray
     curves = {"two_theta_deg": x, "measured": lines.intensity, "background": lines.background}
     total = lines.background.copy()
     for j, line in enumerate(lines.specimen):
-        shape = line.area * line_shape(x, line.two_theta_deg, line.fwhm_deg, lines.eta, lines.radiation)
+        shape = line.area * line_shape(x, line.two_theta_deg, line.fwhm_deg, line.eta, lines.radiation)
         if fit is None or fit.owner[j] < 0:
             continue
         total += shape

@@ -216,7 +216,9 @@ def _finish(
     position = np.log(observed.range_deg / (observed.angle_std[seen] * ROOT_TWO_PI)) - 0.5 * np.minimum(rest**2, 25.0)
     evidence = float(position.sum()) + _area_evidence(observed.log_area[seen] - np.log(total[seen]))
     evidence -= scales.missing + 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
+    # A pseudo-inverse gives no variance to what the lines do not determine: there the prior stays as wide as it was.
     std = np.sqrt(np.diag(covariance))[:-1]
+    std = np.where(std > 1e-7, std, 1.0)
     a_std, c_std, index = [], [], 0
     for phase in phases:
         own = std[index : index + (2 if phase.table.free_ratio else 1)]

@@ -1,0 +1,161 @@
+"""What simulation and rules expect of an alloy, in the form that a measurement can be held against.
+
+An alloy with a shipped lattice model is simulated; one without gets its phase from the rules and its volume from the
+elements, and says so. A lattice Monte Carlo cannot predict its own lattice: that phase is an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hea_sim.alloy import Composition
+from hea_sim.crystals import Crystal, atoms_per_cell
+from hea_sim.records import Estimate, Simulation
+
+if TYPE_CHECKING:
+    from hea_sim.diffraction.radiation import Radiation
+    from hea_sim.properties.rules import CompositionOpinion
+
+#: Long-range order parameter of the best-sorted species above which a cell is called ordered.
+ORDERED_ABOVE = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Forecast:
+    """Hold what is expected of one alloy at the temperature of measurement.
+
+    `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the rules; `volume_A3` per atom with
+    the model's own std; `order_sets` what the simulated cell shows, empty without a simulation.
+    """
+
+    alloy: str
+    phase_sets: Sequence[Sequence[str]]
+    phase_source: str
+    volume_A3: Estimate
+    volume_source: str
+    opinion: CompositionOpinion
+    simulation: Simulation | None = None
+    order_sets: Sequence[Sequence[str]] = ()
+    order_parameter: float | None = None
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    def lattice_parameter(self, structure: str) -> Estimate:
+        """Give the cubic lattice parameter in Angstrom that this volume would have in a structure ("A1", "A2")."""
+        scale = atoms_per_cell(structure) ** (1 / 3)
+        value = scale * self.volume_A3.value ** (1 / 3)
+        std = value / 3 * (self.volume_A3.std or 0.0) / self.volume_A3.value
+        return Estimate.normal(value, std, unit="A", method=f"{self.volume_source}, as {structure}")
+
+
+def forecast(
+    alloy: Composition | str,
+    *,
+    equilibration_temperature_K: float,
+    measurement_temperature_K: float,
+    size: int = 10,
+    seed: int = 0,
+    simulate: bool = True,
+) -> Forecast:
+    """Expect phases, volume and order of an alloy.
+
+    Parameters
+    ----------
+    equilibration_temperature_K
+        Temperature at which the arrangement of the atoms was frozen in.
+    measurement_temperature_K
+        Temperature of the measured lattice parameter.
+    size
+        Conventional cells along each edge of the simulated cell.
+    simulate
+        False leaves the Monte Carlo out; the volume then is that of a random alloy.
+    """
+    from hea_sim.lattice import model_for, predict_lattice_parameter
+    from hea_sim.properties import first_opinion
+
+    composition = Composition.parse(alloy)
+    opinion = first_opinion(composition)
+    notes: list[str] = list(opinion.notes)
+    model = model_for(composition)
+    simulation, order_sets, order_parameter = None, [], None
+    if model is None:
+        volume, source = _elemental_volume(composition, measurement_temperature_K)
+        notes.append(
+            f"no lattice model is shipped for {composition.formula}: its phase comes from the rules, its volume from the"
+            " elements (Vegard), its order from nowhere"
+        )
+    elif simulate:
+        simulation = _simulate(composition, model, equilibration_temperature_K, size, seed)
+        volume = _per_atom(simulation.lattice_A, model.lattice)
+        source = f"simulated cell, {model.name}"
+        order_parameter = sublattice_order(simulation)
+        ordered = model.lattice == "A2" and order_parameter > ORDERED_ABOVE
+        order_sets = [["B2" if ordered else model.lattice]]
+    else:
+        lattice_A = predict_lattice_parameter(model, composition, None, temperature_K=measurement_temperature_K)
+        volume = _per_atom(lattice_A, model.lattice)
+        source = f"random alloy, {model.name}"
+    return Forecast(
+        alloy=composition.formula, phase_sets=opinion.phase_sets, phase_source="hea-bench rules",
+        volume_A3=volume, volume_source=source, opinion=opinion, simulation=simulation, order_sets=order_sets,
+        order_parameter=order_parameter, notes=notes,
+    )
+
+
+def _simulate(composition: Composition, model: Any, temperature_K: float, size: int, seed: int) -> Simulation:
+    from hea_sim.sampling import anneal
+
+    ladder = [t for t in (4000.0, 3000.0, 2000.0, 1400.0, 1000.0) if t > temperature_K]
+    return anneal(
+        composition, model, size=(size, size, size), temperatures_K=[*ladder, temperature_K], seed=seed
+    )
+
+
+def _elemental_volume(composition: Composition, temperature_K: float) -> tuple[Estimate, str]:
+    from hea_sim.elements import vegard_volume_A3
+
+    return vegard_volume_A3(composition), "elemental volumes"
+
+
+def _per_atom(lattice_A: Estimate, structure: str) -> Estimate:
+    value = lattice_A.value**3 / atoms_per_cell(structure)
+    return Estimate.normal(
+        value, 3 * value * (lattice_A.std or 0.0) / lattice_A.value, unit="A^3/atom", method=lattice_A.method
+    )
+
+
+def sublattice_fractions(simulation: Simulation) -> np.ndarray:
+    """Count each species on the two sublattices of a bcc cell, (2, species), rows sum to one."""
+    edge_A = (2 * simulation.atoms.get_volume() / len(simulation.atoms)) ** (1 / 3)
+    half = np.round(2 * simulation.atoms.get_positions()[:, 0] / edge_A).astype(int) % 2
+    symbols = np.array(simulation.atoms.get_chemical_symbols())
+    return np.array([[np.mean(symbols[half == s] == e) for e in simulation.species] for s in (0, 1)])
+
+
+def sublattice_order(simulation: Simulation) -> float:
+    """Compute how far the best-sorted species of a bcc cell keeps to one sublattice, 0 to 1; 0 for other lattices."""
+    if simulation.lattice != "A2":
+        return 0.0
+    first, second = sublattice_fractions(simulation)
+    return float(np.max(np.abs(first - second) / (first + second)))
+
+
+def superlattice_percent(simulation: Simulation, radiation: Radiation, *, sublattices: np.ndarray | None = None) -> float:
+    """Compute the B2 (100) line of a simulated bcc cell, in per cent of its (110) line.
+
+    `sublattices` (2, species) replaces the cell's own occupancies, to ask what another order would show.
+    """
+    from hea_sim.diffraction.powder import powder_lines
+
+    occupancy = sublattice_fractions(simulation) if sublattices is None else sublattices
+    crystal = Crystal(
+        name="B2", cell_A=np.eye(3) * simulation.lattice_A.value, positions=np.array([[0, 0, 0], [0.5, 0.5, 0.5]]),
+        species=tuple(simulation.species), occupancy=occupancy,
+    )
+    lines = powder_lines(crystal, radiation, two_theta_range_deg=(5, 175))
+    norm = np.sum(lines.hkl**2, axis=1)
+    weak = float(lines.intensity[norm == 1].sum())
+    return 100 * weak / float(lines.intensity[norm == 2].sum())

@@ -1,0 +1,1 @@
+"""Scripts that remake the derived tables of this room."""

@@ -1,0 +1,169 @@
+"""The campaign file: what the alloy is, how it was made, which file is what.
+
+A folder holds `campaign.toml`; paths in it are relative to the folder. Unknown keys are errors that name the nearest
+known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hea_sim.alloy import Composition
+from hea_sim.errors import HEAError, InputError, MissingFileError
+
+CAMPAIGN_FILE = "campaign.toml"
+Job = TypeVar("Job", bound="StrictJob")
+
+
+class StrictJob(BaseModel):
+    """Refuse keys that are not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PatternEntry(StrictJob):
+    """Name one diffraction pattern; `radiation` is needed where the file does not say."""
+
+    file: str
+    radiation: str | None = None
+    wavelength_A: float | None = Field(default=None, gt=0)
+
+
+class MicrographEntry(StrictJob):
+    """Name one micrograph; `crop_px` is (top, left, height, width)."""
+
+    file: str
+    pixel_size_nm: float | None = Field(default=None, gt=0)
+    crop_px: tuple[int, int, int, int] | None = None
+
+
+class CompositionEntry(StrictJob):
+    """Name one table of measured compositions."""
+
+    file: str
+    unit: Literal["at.%", "wt.%"]
+
+
+class StructureEntry(StrictJob):
+    """Name one calculated cell; `relative_std_percent` is the error of its lattice parameter against experiment."""
+
+    file: str
+    method: str
+    relative_std_percent: float = Field(gt=0)
+
+
+class Campaign(StrictJob):
+    """Describe one specimen and its evidence.
+
+    `controls` are alloys that the same evidence is held against; `synthetic` marks evidence made by this project's
+    own forward models, whose agreement is assumed.
+    """
+
+    name: str
+    alloy: str
+    processing: str
+    equilibration_temperature_K: float = Field(gt=0)
+    measurement_temperature_K: float = Field(gt=0)
+    synthetic: bool = False
+    controls: tuple[str, ...] = ()
+    pattern: tuple[PatternEntry, ...] = ()
+    micrograph: tuple[MicrographEntry, ...] = ()
+    composition: tuple[CompositionEntry, ...] = ()
+    structure: tuple[StructureEntry, ...] = ()
+    pattern_labeller: str = "matcher"
+    segmenter: str = "classical"
+    cell_size: int = Field(default=10, ge=4, le=64)
+    seed: int = Field(default=0, ge=0)
+    suggestions: int = Field(default=4, ge=1, le=50)
+
+    @field_validator("alloy")
+    @classmethod
+    def _alloy_is_readable(cls, value: str) -> str:
+        Composition.parse(value)
+        return value
+
+    @field_validator("controls")
+    @classmethod
+    def _controls_are_readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for alloy in value:
+            Composition.parse(alloy)
+        return value
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """List every file that is named."""
+        return tuple(e.file for e in (*self.pattern, *self.micrograph, *self.composition, *self.structure))
+
+
+def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:
+    """Read the campaign of a folder, or the file given by `config`.
+
+    Raises
+    ------
+    MissingFileError
+        Where the folder or the file does not exist.
+    InputError
+        Where the file is no TOML, a key is unknown or missing, or nothing is there to label.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such folder; wanted a folder with the campaign's files")
+    path = Path(config) if config is not None else folder / CAMPAIGN_FILE
+    if not path.is_file():
+        raise MissingFileError(
+            f"{path}: no such file; write one that says name, alloy, processing, equilibration_temperature_K,"
+            " measurement_temperature_K and lists [[pattern]] and [[micrograph]] files, or name it with --config"
+        )
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from error
+    campaign = load_job(Campaign, data, str(path))
+    if not campaign.pattern and not campaign.micrograph:
+        raise InputError(
+            f"{path}: the campaign names neither a pattern nor a micrograph, so there is nothing to check;"
+            " add [[pattern]] or [[micrograph]] entries"
+        )
+    return campaign
+
+
+def load_job(kind: type[Job], data: Mapping[str, Any], where: str) -> Job:
+    """Validate settings; the error names the key, what was got, and the nearest known key."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_first_problem(kind, error)}") from error
+
+
+def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = ".".join(str(p) for p in problem["loc"])
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, HEAError):
+        return f"{place}: {cause}"
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(kind, problem["loc"][:-1])
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        return f"unknown key '{place}'{hint} Known: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"key '{place}' is missing"
+    return f"{place}: {problem['msg']} (got {problem['input']!r})"
+
+
+def _keys_at(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    entries = {
+        "pattern": PatternEntry, "micrograph": MicrographEntry, "composition": CompositionEntry,
+        "structure": StructureEntry,
+    }
+    for part in place:
+        if part in entries:
+            return list(entries[str(part)].model_fields)
+    return list(kind.model_fields)

@@ -1,0 +1,53 @@
+"""Make the sample campaign: a pattern and a micrograph of NbMoTaW from the project's own forward models.
+
+Run from the root of the checkout: python sample_data/nbmotaw/make.py
+Everything is seeded; because the loop simulates the same alloy with the same models, its agreement is `assumed`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+import hea_sim as hs
+from hea_sim.diffraction.profile import Instrument
+from hea_sim.records import Pattern
+from hea_vision.io import write_pattern
+
+HERE = Path(__file__).parent
+SEED = 20
+TEMPERATURE_K = 1800.0
+
+
+def make_pattern(rng: np.random.Generator) -> Pattern:
+    """Give the pattern of a sampled cell as a laboratory diffractometer with a Cu tube would count it."""
+    run = hs.anneal("NbMoTaW", None, size=(10, 10, 10), temperatures_K=[3500.0, 2500.0, TEMPERATURE_K], seed=SEED)
+    angles = np.arange(25.0, 120.0001, 0.02)
+    instrument = Instrument(w_deg2=0.02, u_deg2=0.03, eta=0.5, displacement_deg=0.03)
+    clean = hs.powder_pattern(run.atoms, "CuKa", two_theta_deg=angles, instrument=instrument, b_iso_A2=0.35)
+    counts = 4200.0 * clean.intensity / clean.intensity.max()
+    counts += 160.0 + 220.0 * np.exp(-(angles - 25.0) / 18.0)
+    return Pattern(
+        two_theta_deg=angles, intensity=rng.poisson(counts).astype(float), radiation="CuKa", source="sample NbMoTaW"
+    )
+
+
+def main() -> None:
+    """Write pattern.xy and sem.tif beside this script."""
+    rng = np.random.default_rng(SEED)
+    write_pattern(HERE / "pattern.xy", make_pattern(rng))
+    picture = hs.virtual_micrograph(
+        modality="sem", shape=(384, 512), pixel_size_nm=60.0, pore_area_fraction=0.004,
+        second_phase_area_fraction=0.0, seed=SEED,
+    )
+    grey = np.clip(np.round(255 * picture.image), 0, 255).astype(np.uint8)
+    per_um = 1000.0 / picture.pixel_size_nm
+    tifffile.imwrite(
+        HERE / "sem.tif", grey, imagej=True, resolution=(per_um, per_um), metadata={"unit": "um"}, compression=None
+    )
+
+
+if __name__ == "__main__":
+    main()
