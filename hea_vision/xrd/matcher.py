@@ -63,7 +63,7 @@ def match_pattern(
     observed = ObservedLines(lines, _volume_prior(composition))
     frame = {"input": pattern.source, "radiation": source.name, "wavelength_A": source.wavelength_A, "method": "matcher"}
     notes = [f"line at {x.two_theta_deg:.2f} deg: {x.origin}" for x in lines.lines if x.origin != "specimen"]
-    if len(observed) == 0:
+    if len(observed) == 0 or is_amorphous(lines):
         return _without_lines(lines, frame, notes)
     names = tuple(composition) if composition is not None else None
     fits = search_sets(observed, elements=names, structures=tuple(structures or PRIORS))

@@ -95,7 +95,7 @@ def cr_superalloy(data: Path, quick: bool) -> dict:
 
 def virtual(quick: bool) -> dict:
     """Measure false second phases where there is none, and recall where there is some."""
-    n = 5 if quick else 20
+    n = 3 if quick else 8
     contrasts = (0.0, 0.03, 0.06)
     doses = (20.0, 100.0, 400.0)
     false = total = 0

@@ -3,7 +3,7 @@
     python tests/benchmarks/lattice_models.py --data FOLDER_OF_NBMOTAW [--quick] [--json FILE]
 
 Without --data, what the cards hold is printed instead of being measured again. `--quick` skips the fit with three
-shells and runs a tenth of the trials. Training a teacher's labels is left to the recipes; its errors come from the card.
+shells and runs a tenth of the trials. A teacher's errors come from the card: only its recipes need the teacher.
 """
 
 from __future__ import annotations

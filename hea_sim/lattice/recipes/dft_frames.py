@@ -79,7 +79,7 @@ def match_to_bcc(atoms: Any) -> LatticeFrame | None:
         displacement_rms_A=float(np.sqrt((distance**2).mean())),
         displacement_max_A=float(distance.max()),
         force_max=float(np.linalg.norm(atoms.get_forces(), axis=1).max()),
-        pressure_GPa=float(-atoms.get_stress()[:3].mean() * EV_PER_A3_IN_GPA),
+        pressure_GPa=_pressure_GPa(atoms),
         group=str(atoms.info.get("group", "")),
     )
 
@@ -107,11 +107,12 @@ def relaxed_cells(frames: Sequence[Any]) -> tuple[list[FitCell], dict[str, int]]
         if any(word in str(atoms.info.get("group", "")) for word in ("AIMD", "Surface")):
             count["no bcc cell"] += 1
             continue
+        if max(abs(_pressure_GPa(atoms)), _shear_GPa(atoms)) > MAX_PRESSURE:
+            count["pressure"] += 1
+            continue
         frame = match_to_bcc(atoms)
         if frame is None or np.abs(atoms.cell.cellpar()[3:] - 90).max() > 3:
             count["no bcc cell"] += 1
-        elif abs(frame.pressure_GPa) > MAX_PRESSURE or _shear_GPa(atoms) > MAX_PRESSURE:
-            count["pressure"] += 1
         elif frame.force_max > MAX_FORCE:
             count["forces"] += 1
         elif frame.displacement_max_A > MAX_DISPLACEMENT:
@@ -130,6 +131,10 @@ def relaxed_cells(frames: Sequence[Any]) -> tuple[list[FitCell], dict[str, int]]
             )
     count["kept"] = len(cells)
     return cells, count
+
+
+def _pressure_GPa(atoms: Any) -> float:
+    return float(-atoms.get_stress()[:3].mean() * EV_PER_A3_IN_GPA)
 
 
 def _shear_GPa(atoms: Any) -> float:

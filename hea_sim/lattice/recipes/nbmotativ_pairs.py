@@ -49,8 +49,9 @@ def second_teacher_subset(cells: list[CellDesign]) -> list[int]:
 def label(folder: Path, cells: list[CellDesign]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Label every cell with 7net-0 and the subset with CHGNet; cells that are labelled already are only read."""
     first = label_cells(cells, ELEMENTS, VOLUME_GUESS_A3, "7net-0", folder / "labels-7net-0.npz")
+    subset = second_teacher_subset(cells)
     second = label_cells(
-        cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet-0.3.0", folder / "labels-chgnet.npz", only=second_teacher_subset(cells)
+        cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet-0.3.0", folder / "labels-chgnet.npz", only=subset
     )
     return first, second
 
@@ -146,7 +147,8 @@ def _card(found: Mapping[str, Score], n_cells: int) -> ModelCard:
         data=data,
         scores=dict(found),
         seeds={"cells and folds": SEED, "checks": 7},
-        remake="python -m hea_sim.lattice.recipes.nbmotativ_pairs --out FOLDER (labels are shipped; how to make them: --help and the head of that file)",
+        remake="python -m hea_sim.lattice.recipes.nbmotativ_pairs --out FOLDER (from the shipped"
+        " labels; how those were made stands at the head of that file)",
         licence="GPL-3.0-or-later",
         citation="hea-toolkit; teacher: Y. Park et al., J. Chem. Theory Comput. 20, 4857 (2024)",
         notes=(

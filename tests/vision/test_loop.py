@@ -1,0 +1,188 @@
+"""The loop end to end, as its user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import hea_vision as hv
+from hea_sim.errors import InputError, MissingFileError
+from hea_vision.campaign import Campaign, load_job
+
+HEAD = """
+name = "test"
+alloy = "NbMoTaW"
+processing = "none"
+equilibration_temperature_K = 2000
+measurement_temperature_K = 298
+cell_size = 6
+controls = ["NbTaTi"]
+"""
+
+
+@pytest.fixture
+def sample(root: Path, tmp_path: Path) -> Path:
+    """Copy the sample campaign, with a small cell."""
+    folder = tmp_path / "campaign"
+    shutil.copytree(root / "sample_data/nbmotaw", folder)
+    text = (folder / "campaign.toml").read_text()
+    head, _, tables = text.partition("[[pattern]]")
+    (folder / "campaign.toml").write_text(f"{head}cell_size = 6\n\n[[pattern]]{tables}")
+    return folder
+
+
+def write(folder: Path, *tables: str, head: str = HEAD) -> None:
+    (folder / "campaign.toml").write_text(head + "\n".join(tables))
+
+
+def test_sample_agreement_is_assumed(sample: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = hv.run_loop(sample, out)
+    assert not result.failures
+    own = [c for c in result.claims if c.kind in ("phase", "lattice", "order")]
+    assert {c.verdict for c in own} == {"assumed"}
+    assert {c.verdict for c in result.controls if c.against == "CoCrFeMnNi"} == {"disagree"}
+    assert sorted(p.name for p in out.iterdir()) == ["failures.csv", "report.html", "results.json", "run.toml"]
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 and "assumed" in page
+    assert 'src="http' not in page and "<script" not in page and "<link" not in page
+    document = json.loads((out / "results.json").read_text())
+    assert document["schema"] == 1 and {"results", "failures", "provenance", "claims"} <= set(document)
+    assert {c["verdict"] for c in document["claims"]} <= {"agree", "disagree", "inconclusive", "assumed"}
+    assert set(document["provenance"]["input_sha256"]) == {"pattern.xy", "sem.tif"}
+    assert document["provenance"]["model_sha256"]["nbmotaw-pairs"]
+
+
+def test_two_runs_are_equal(sample: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        hv.run_loop(sample, tmp_path / name)
+    one, two = ((tmp_path / n / "results.json").read_text() for n in ("one", "two"))
+    assert one == two
+
+
+def test_run_toml_is_a_campaign_that_repeats_the_run(sample: Path, tmp_path: Path) -> None:
+    first = hv.run_loop(sample, tmp_path / "one")
+    again = hv.run_loop(sample, config=tmp_path / "one" / "run.toml")
+    assert first.campaign == again.campaign
+    assert [c.verdict for c in first.claims] == [c.verdict for c in again.claims]
+
+
+def test_only_patterns_and_only_images(sample: Path) -> None:
+    write(sample, '[[pattern]]\nfile = "pattern.xy"')
+    patterns = hv.run_loop(sample)
+    assert patterns.calls and not patterns.images and any("no micrograph" in u for u in patterns.unchecked)
+    write(sample, '[[micrograph]]\nfile = "sem.tif"')
+    images = hv.run_loop(sample)
+    assert images.images and not images.calls and any("no diffraction pattern" in u for u in images.unchecked)
+    assert {c.kind for c in images.claims} == {"phase", "fraction"}
+
+
+def test_neither_is_an_error(sample: Path) -> None:
+    write(sample)
+    with pytest.raises(InputError, match="neither a pattern nor a micrograph"):
+        hv.run_loop(sample)
+
+
+def test_an_alloy_without_a_model_goes_through(sample: Path) -> None:
+    write(sample, '[[pattern]]\nfile = "pattern.xy"', head=HEAD.replace("NbMoTaW", "CoCrFeMnNi"))
+    result = hv.run_loop(sample)
+    assert any("no lattice model is shipped" in line for line in result.unchecked)
+    assert {c.verdict for c in result.claims if c.kind == "lattice"} == {"disagree"}
+
+
+def test_bad_files_fail_alone(sample: Path) -> None:
+    picture = (sample / "sem.tif").read_bytes()
+    (sample / "cut.tif").write_bytes(picture[: len(picture) // 3])
+    (sample / "text.dm4").write_text("this is no micrograph")
+    angles = np.linspace(20, 100, 400)
+    np.savetxt(sample / "nan.xy", np.c_[angles, np.full(400, np.nan)])
+    np.savetxt(sample / "swapped.xy", np.c_[1000 + 10 * np.sin(angles), angles])
+    np.savetxt(sample / "silent.xy", np.c_[angles, 100 + angles])
+    tables = [f'[[micrograph]]\nfile = "{n}"' for n in ("cut.tif", "text.dm4", "absent.tif", "sem.tif")]
+    tables += [f'[[pattern]]\nfile = "{n}"\nradiation = "CuKa"' for n in ("nan.xy", "swapped.xy", "pattern.xy")]
+    tables += ['[[pattern]]\nfile = "silent.xy"']
+    write(sample, *tables)
+    result = hv.run_loop(sample)
+    assert [f["input"] for f in result.failures] == [
+        "nan.xy",
+        "swapped.xy",
+        "silent.xy",
+        "cut.tif",
+        "text.dm4",
+        "absent.tif",
+    ]
+    for failure in result.failures:
+        assert failure["input"] in failure["error"] or "radiation" in failure["error"]
+        assert "\n" not in failure["error"] and "Traceback" not in failure["error"]
+    assert "radiation" in next(f["error"] for f in result.failures if f["input"] == "silent.xy")
+    assert set(result.calls) == {"pattern.xy"} and set(result.images) == {"sem.tif"}
+
+
+def test_pixel_size_is_kept(sample: Path) -> None:
+    result = hv.run_loop(sample)
+    micrograph, labels = result.images["sem.tif"]
+    assert micrograph.pixel_size_nm == pytest.approx(60.0) and labels.pixel_size_nm == pytest.approx(60.0)
+    plain = tifffile.imread(sample / "sem.tif")
+    tifffile.imwrite(sample / "plain.tif", plain)
+    write(sample, '[[micrograph]]\nfile = "plain.tif"')
+    assert any("pixel size" in line for line in hv.run_loop(sample).unchecked)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"aloy": "Nb"}, "did you mean 'alloy'"),
+        ({"alloy": "NbXx"}, "no element"),
+        ({"alloy": "Nb0"}, "sum to 0"),
+        ({"equilibration_temperature_K": -3}, "greater than 0"),
+        ({"pattern": [{"file": "a", "radiaton": "CuKa"}]}, "did you mean 'radiation'"),
+        ({"controls": ["Nb", "Zz"]}, "no element"),
+        ({"micrograph": [{"file": "a", "crop_px": [1, 2]}]}, "crop_px"),
+    ],
+)
+def test_a_wrong_campaign_names_the_key(change: dict[str, object], says: str) -> None:
+    good = {
+        "name": "x",
+        "alloy": "NbMo",
+        "processing": "p",
+        "equilibration_temperature_K": 1.0,
+        "measurement_temperature_K": 1.0,
+    }
+    load_job(Campaign, good, "campaign.toml")
+    with pytest.raises(InputError, match=says):
+        load_job(Campaign, {**good, **change}, "campaign.toml")
+
+
+def test_missing_folder_and_file(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no such folder"):
+        hv.run_loop(tmp_path / "nowhere")
+    with pytest.raises(MissingFileError, match=r"campaign\.toml"):
+        hv.run_loop(tmp_path)
+
+
+@pytest.mark.data
+def test_the_real_specimen(data: Path, root: Path, tmp_path: Path) -> None:
+    result = hv.run_loop(data / "specimens/nbmotativ", tmp_path / "out", config=root / "tests/data/nbmotativ.toml")
+    assert not result.failures
+    call = next(iter(result.calls.values()))
+    assert [p.name for p in call.phases] == ["A2"] and call.radiation == "CoKa"
+    assert abs(call.phases[0].lattice_A["a"].value - 3.207) <= 0.01
+    assert sorted(call.prediction_sets) == [["A2"], ["B2"]]
+    first, second = (labels for _, labels in result.images.values())
+    assert (first.objects["pore"], first.objects["second phase"]) == (1, 0)
+    assert (second.objects["pore"], second.objects["second phase"]) == (0, 0)
+    lattice = next(c for c in result.claims if c.kind == "lattice" and "calculated" not in c.claim)
+    assert lattice.verdict == "agree" and lattice.independent
+    assert lattice.predicted is not None and 0.005 < lattice.predicted.std < 0.03
+    order = next(c for c in result.claims if c.kind == "order")
+    assert order.verdict == "inconclusive" and "(100)" in order.reason
+    verdicts = {(c.against, c.kind): c.verdict for c in result.controls}
+    assert verdicts["CoCrFeMnNi", "phase"] == verdicts["CoCrFeMnNi", "lattice"] == "disagree"
+    assert verdicts["NbTaTi", "lattice"] == "disagree"
+    assert verdicts["NbMoTaW", "lattice"] == "inconclusive"
+    assert verdicts["NbMoTaTiV as A1", "phase"] == "disagree"
