@@ -130,7 +130,7 @@ def _parse_formula(text: str) -> dict[str, float]:
         match = _TOKEN.match(compact, position)
         if not match or match.group(2) == ".":
             raise InputError(
-                f"composition {text!r}: cannot read '{compact[position:position + 8]}';"
+                f"composition {text!r}: cannot read '{compact[position : position + 8]}';"
                 " wanted element symbols with amounts, such as Al0.5CoCrFeNi"
             )
         amount = float(match.group(2)) if match.group(2) else 1.0

@@ -111,9 +111,7 @@ class Crystal:
 
 
 def _cubic(name: str, group: int, sites: Sequence[Site], a: float, limits: tuple[float, float], **more) -> Prototype:  # type: ignore[no-untyped-def]
-    return Prototype(
-        name=name, space_group=group, system="cubic", sites=tuple(sites), a_A=a, a_range_A=limits, **more
-    )
+    return Prototype(name=name, space_group=group, system="cubic", sites=tuple(sites), a_A=a, a_range_A=limits, **more)
 
 
 def _site(sublattice: str, x: float, y: float, z: float) -> Site:
@@ -126,41 +124,83 @@ _PROTOTYPES = {
         _cubic("A1", 225, [_site("M", 0, 0, 0)], 3.59, (3.36, 5.0), fundamental="A1"),
         _cubic("A2", 229, [_site("M", 0, 0, 0)], 3.20, (2.66, 4.0), fundamental="A2"),
         Prototype(
-            name="A3", space_group=194, system="hexagonal", sites=(_site("M", 1 / 3, 2 / 3, 1 / 4),),
-            a_A=2.95, axial_ratio=1.59, a_range_A=(2.40, 3.70), axial_ratio_range=(1.53, 1.67), fundamental="A3",
+            name="A3",
+            space_group=194,
+            system="hexagonal",
+            sites=(_site("M", 1 / 3, 2 / 3, 1 / 4),),
+            a_A=2.95,
+            axial_ratio=1.59,
+            a_range_A=(2.40, 3.70),
+            axial_ratio_range=(1.53, 1.67),
+            fundamental="A3",
         ),
         _cubic("B2", 221, [_site("A", 0, 0, 0), _site("B", 0.5, 0.5, 0.5)], 2.88, (2.66, 3.7), fundamental="A2"),
         _cubic("L1_2", 221, [_site("A", 0, 0, 0), _site("B", 0, 0.5, 0.5)], 3.59, (3.36, 4.4), fundamental="A1"),
         _cubic(
-            "B1", 225, [_site("M", 0, 0, 0), _site("X", 0.5, 0.5, 0.5)], 4.30, (3.95, 4.75), fundamental="B1",
+            "B1",
+            225,
+            [_site("M", 0, 0, 0), _site("X", 0.5, 0.5, 0.5)],
+            4.30,
+            (3.95, 4.75),
+            fundamental="B1",
             metallic=False,
         ),
         Prototype(
-            name="B4", space_group=186, system="hexagonal", a_A=3.25, axial_ratio=1.602,
-            sites=(_site("M", 1 / 3, 2 / 3, 0), _site("X", 1 / 3, 2 / 3, 0.382)), a_range_A=(3.05, 3.60),
-            axial_ratio_range=(1.57, 1.66), fundamental="B4", metallic=False,
+            name="B4",
+            space_group=186,
+            system="hexagonal",
+            a_A=3.25,
+            axial_ratio=1.602,
+            sites=(_site("M", 1 / 3, 2 / 3, 0), _site("X", 1 / 3, 2 / 3, 0.382)),
+            a_range_A=(3.05, 3.60),
+            axial_ratio_range=(1.57, 1.66),
+            fundamental="B4",
+            metallic=False,
         ),
         _cubic(
-            "H1_1", 227,
+            "H1_1",
+            227,
             [_site("M", 1 / 8, 1 / 8, 1 / 8), _site("M", 1 / 2, 1 / 2, 1 / 2), _site("X", 0.2625, 0.2625, 0.2625)],
-            8.40, (7.95, 8.75), fundamental="H1_1", metallic=False,
+            8.40,
+            (7.95, 8.75),
+            fundamental="H1_1",
+            metallic=False,
         ),
         _cubic(
-            "C15", 227, [_site("A", 1 / 8, 1 / 8, 1 / 8), _site("B", 1 / 2, 1 / 2, 1 / 2)], 6.94, (6.55, 7.95),
+            "C15",
+            227,
+            [_site("A", 1 / 8, 1 / 8, 1 / 8), _site("B", 1 / 2, 1 / 2, 1 / 2)],
+            6.94,
+            (6.55, 7.95),
             fundamental="C15",
         ),
         Prototype(
-            name="C14", space_group=194, system="hexagonal", a_A=4.82, axial_ratio=1.633,
+            name="C14",
+            space_group=194,
+            system="hexagonal",
+            a_A=4.82,
+            axial_ratio=1.633,
             sites=(_site("A", 1 / 3, 2 / 3, 0.062), _site("B", 0, 0, 0), _site("B", 0.830, 0.660, 0.25)),
-            a_range_A=(4.60, 5.55), axial_ratio_range=(1.58, 1.68), fundamental="C14",
+            a_range_A=(4.60, 5.55),
+            axial_ratio_range=(1.58, 1.68),
+            fundamental="C14",
         ),
         Prototype(
-            name="sigma", space_group=136, system="tetragonal", a_A=8.80, axial_ratio=0.520,
+            name="sigma",
+            space_group=136,
+            system="tetragonal",
+            a_A=8.80,
+            axial_ratio=0.520,
             sites=(
-                _site("A", 0, 0, 0), _site("B", 0.3986, 0.3986, 0), _site("B", 0.4635, 0.1312, 0),
-                _site("A", 0.7393, 0.0661, 0), _site("B", 0.1827, 0.1827, 0.2524),
+                _site("A", 0, 0, 0),
+                _site("B", 0.3986, 0.3986, 0),
+                _site("B", 0.4635, 0.1312, 0),
+                _site("A", 0.7393, 0.0661, 0),
+                _site("B", 0.1827, 0.1827, 0.2524),
             ),
-            a_range_A=(8.50, 10.10), axial_ratio_range=(0.505, 0.540), fundamental="sigma",
+            a_range_A=(8.50, 10.10),
+            axial_ratio_range=(0.505, 0.540),
+            fundamental="sigma",
             reference="atomic positions: FeCr sigma, Yakel, Acta Cryst. B39, 20 (1983), 10.1107/S0108768183001974",
         ),
     )
@@ -257,7 +297,8 @@ def _sublattice_compositions(
     missing = [label for label in kind.sublattices if label not in occupancy]
     if missing:
         raise InputError(
-            f"{kind.name} has sublattices {', '.join(kind.sublattices)}; no composition was given for {', '.join(missing)}"
+            f"{kind.name} has sublattices {', '.join(kind.sublattices)};"
+            f" no composition was given for {', '.join(missing)}"
         )
     return {label: Composition.parse(occupancy[label]) for label in kind.sublattices}
 

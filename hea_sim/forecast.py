@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from hea_sim.records import Estimate, Simulation
 
 if TYPE_CHECKING:
     from hea_sim.diffraction.radiation import Radiation
+    from hea_sim.lattice.pairs import PairModel
     from hea_sim.properties.rules import CompositionOpinion
 
+#: Temperatures through which a cell is cooled before it is sampled, K.
+ANNEALING_LADDER_K = (4000.0, 3000.0, 2000.0, 1400.0, 1000.0)
 #: Long-range order parameter of the best-sorted species above which a cell is called ordered.
 ORDERED_ABOVE = 0.3
 
@@ -84,11 +87,11 @@ def forecast(
     if model is None:
         volume, source = _elemental_volume(composition, measurement_temperature_K)
         notes.append(
-            f"no lattice model is shipped for {composition.formula}: its phase comes from the rules, its volume from the"
-            " elements (Vegard), its order from nowhere"
+            f"no lattice model is shipped for {composition.formula}: its phase comes from the rules, its volume from"
+            " the elements (Vegard), its order from nowhere"
         )
     elif simulate:
-        simulation = _simulate(composition, model, equilibration_temperature_K, size, seed)
+        simulation = _simulate(composition, model, equilibration_temperature_K, measurement_temperature_K, size, seed)
         volume = _per_atom(simulation.lattice_A, model.lattice)
         source = f"simulated cell, {model.name}"
         order_parameter = sublattice_order(simulation)
@@ -99,25 +102,46 @@ def forecast(
         volume = _per_atom(lattice_A, model.lattice)
         source = f"random alloy, {model.name}"
     return Forecast(
-        alloy=composition.formula, phase_sets=opinion.phase_sets, phase_source="hea-bench rules",
-        volume_A3=volume, volume_source=source, opinion=opinion, simulation=simulation, order_sets=order_sets,
-        order_parameter=order_parameter, notes=notes,
+        alloy=composition.formula,
+        phase_sets=opinion.phase_sets,
+        phase_source="hea-bench rules",
+        volume_A3=volume,
+        volume_source=source,
+        opinion=opinion,
+        simulation=simulation,
+        order_sets=order_sets,
+        order_parameter=order_parameter,
+        notes=notes,
     )
 
 
-def _simulate(composition: Composition, model: Any, temperature_K: float, size: int, seed: int) -> Simulation:
+def _simulate(
+    composition: Composition, model: PairModel, temperature_K: float, measured_at_K: float, size: int, seed: int
+) -> Simulation:
+    """Anneal down to the temperature at which the arrangement was frozen in."""
     from hea_sim.sampling import anneal
 
-    ladder = [t for t in (4000.0, 3000.0, 2000.0, 1400.0, 1000.0) if t > temperature_K]
+    ladder = [t for t in ANNEALING_LADDER_K if t > temperature_K]
     return anneal(
-        composition, model, size=(size, size, size), temperatures_K=[*ladder, temperature_K], seed=seed
+        composition,
+        model,
+        size=(size, size, size),
+        temperatures_K=[*ladder, temperature_K],
+        seed=seed,
+        measured_at_K=measured_at_K,
     )
 
 
 def _elemental_volume(composition: Composition, temperature_K: float) -> tuple[Estimate, str]:
-    from hea_sim.elements import vegard_volume_A3
+    """Take the volume of a random alloy from its elements, expanded from 298 K to the temperature of measurement."""
+    from hea_sim.elements import thermal_expansion_per_K, vegard_volume_A3
 
-    return vegard_volume_A3(composition), "elemental volumes"
+    at_298_K = vegard_volume_A3(composition)
+    growth = 1 + 3 * thermal_expansion_per_K(composition) * (temperature_K - 298.0)
+    volume = Estimate.normal(
+        growth * at_298_K.value, growth * (at_298_K.std or 0.0), unit=at_298_K.unit, method=at_298_K.method
+    )
+    return volume, "elemental volumes"
 
 
 def _per_atom(lattice_A: Estimate, structure: str) -> Estimate:
@@ -127,33 +151,30 @@ def _per_atom(lattice_A: Estimate, structure: str) -> Estimate:
     )
 
 
-def sublattice_fractions(simulation: Simulation) -> np.ndarray:
-    """Count each species on the two sublattices of a bcc cell, (2, species), rows sum to one."""
-    edge_A = (2 * simulation.atoms.get_volume() / len(simulation.atoms)) ** (1 / 3)
-    half = np.round(2 * simulation.atoms.get_positions()[:, 0] / edge_A).astype(int) % 2
-    symbols = np.array(simulation.atoms.get_chemical_symbols())
-    return np.array([[np.mean(symbols[half == s] == e) for e in simulation.species] for s in (0, 1)])
-
-
 def sublattice_order(simulation: Simulation) -> float:
     """Compute how far the best-sorted species of a bcc cell keeps to one sublattice, 0 to 1; 0 for other lattices."""
     if simulation.lattice != "A2":
         return 0.0
-    first, second = sublattice_fractions(simulation)
+    first, second = simulation.trace["sublattice_occupancy"]
     return float(np.max(np.abs(first - second) / (first + second)))
 
 
-def superlattice_percent(simulation: Simulation, radiation: Radiation, *, sublattices: np.ndarray | None = None) -> float:
+def superlattice_percent(
+    simulation: Simulation, radiation: Radiation, *, sublattices: np.ndarray | None = None
+) -> float:
     """Compute the B2 (100) line of a simulated bcc cell, in per cent of its (110) line.
 
     `sublattices` (2, species) replaces the cell's own occupancies, to ask what another order would show.
     """
     from hea_sim.diffraction.powder import powder_lines
 
-    occupancy = sublattice_fractions(simulation) if sublattices is None else sublattices
+    occupancy = np.asarray(simulation.trace["sublattice_occupancy"] if sublattices is None else sublattices)
     crystal = Crystal(
-        name="B2", cell_A=np.eye(3) * simulation.lattice_A.value, positions=np.array([[0, 0, 0], [0.5, 0.5, 0.5]]),
-        species=tuple(simulation.species), occupancy=occupancy,
+        name="B2",
+        cell_A=np.eye(3) * simulation.lattice_A.value,
+        positions=np.array([[0, 0, 0], [0.5, 0.5, 0.5]]),
+        species=tuple(simulation.species),
+        occupancy=occupancy,
     )
     lines = powder_lines(crystal, radiation, two_theta_range_deg=(5, 175))
     norm = np.sum(lines.hkl**2, axis=1)

@@ -117,9 +117,7 @@ class Pattern:
                 " 2-theta in degrees first, then intensity (are the columns swapped?)"
             )
         if x[0] < 0 or x[-1] > 180:
-            raise InputError(
-                f"{where}2-theta runs from {x[0]:g} to {x[-1]:g}; wanted degrees between 0 and 180"
-            )
+            raise InputError(f"{where}2-theta runs from {x[0]:g} to {x[-1]:g}; wanted degrees between 0 and 180")
         if x[-1] - x[0] < 3.2:
             raise InputError(
                 f"{where}2-theta spans only {x[-1] - x[0]:.3g}; wanted degrees (radians? multiply by 57.2958)"

@@ -99,7 +99,10 @@ class Campaign(StrictJob):
     @property
     def files(self) -> tuple[str, ...]:
         """List every file that is named."""
-        return tuple(e.file for e in (*self.pattern, *self.micrograph, *self.composition, *self.structure))
+        groups = (
+            (e.file for e in group) for group in (self.pattern, self.micrograph, self.composition, self.structure)
+        )
+        return tuple(file for group in groups for file in group)
 
 
 def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:
@@ -159,8 +162,10 @@ def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
 
 
 def _keys_at(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    entries = {
-        "pattern": PatternEntry, "micrograph": MicrographEntry, "composition": CompositionEntry,
+    entries: dict[str, type[BaseModel]] = {
+        "pattern": PatternEntry,
+        "micrograph": MicrographEntry,
+        "composition": CompositionEntry,
         "structure": StructureEntry,
     }
     for part in place:

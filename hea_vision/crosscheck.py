@@ -9,6 +9,7 @@ single one, else `inconclusive`. A value that was an input of the simulation is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ Sets = Sequence[Sequence[str]]
 
 def judge_numbers(
     measured: Estimate, predicted: Estimate, *, independent: bool, alternatives: Mapping[str, Estimate]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Decide on a numerical claim; return the fields of an `Evidence`.
 
     Parameters
@@ -40,8 +41,11 @@ def judge_numbers(
     z = (measured.value - predicted.value) / spread if spread > 0 else float("inf")
     resolvable = DISAGREE_Z * spread
     told = {name: _tells_apart(predicted, other, measured) for name, other in alternatives.items()}
-    fields: dict[str, object] = {
-        "measured": measured, "predicted": predicted, "z": z, "resolvable_difference": resolvable,
+    fields: dict[str, Any] = {
+        "measured": measured,
+        "predicted": predicted,
+        "z": z,
+        "resolvable_difference": resolvable,
         "independent": independent,
         "alternatives": {n: "told apart" if yes else "not told apart" for n, yes in told.items()},
     }
@@ -67,11 +71,12 @@ def _tells_apart(predicted: Estimate, other: Estimate, measured: Estimate) -> bo
     return bool(abs(other.value - predicted.value) > DISAGREE_Z * spread)
 
 
-def judge_names(measured: Sets, predicted: Sets, *, independent: bool) -> dict[str, object]:
+def judge_names(measured: Sets, predicted: Sets, *, independent: bool) -> dict[str, Any]:
     """Decide on a named claim; return the fields of an `Evidence`."""
     left, right = {tuple(sorted(s)) for s in measured}, {tuple(sorted(s)) for s in predicted}
-    fields: dict[str, object] = {
-        "measured_sets": [list(s) for s in sorted(left)], "predicted_sets": [list(s) for s in sorted(right)],
+    fields: dict[str, Any] = {
+        "measured_sets": [list(s) for s in sorted(left)],
+        "predicted_sets": [list(s) for s in sorted(right)],
         "independent": independent,
     }
     shared = left & right
@@ -105,20 +110,28 @@ def crosscheck_pattern(
     synthetic
         True for patterns that this project's own forward model made.
     """
-    common = {"against": expected.alloy, "measured_source": call.input}
+    common: dict[str, Any] = {"against": expected.alloy, "measured_source": call.input}
     if not call.in_scope:
         return [
             Evidence(
-                claim="phase", kind="phase", verdict="inconclusive", independent=not synthetic, **common,
-                reason=f"the pattern was refused: {call.reason}", predicted_sets=expected.phase_sets,
+                claim="phase",
+                kind="phase",
+                verdict="inconclusive",
+                independent=not synthetic,
+                **common,
+                reason=f"the pattern was refused: {call.reason}",
+                predicted_sets=expected.phase_sets,
                 predicted_source=expected.phase_source,
             )
         ]
     fundamental = {tuple(sorted(prototype(n).fundamental for n in s)) for s in call.prediction_sets}
     out = [
         Evidence(
-            claim="phase", kind="phase", **common, predicted_source=expected.phase_source,
-            **judge_names(sorted(fundamental), expected.phase_sets, independent=not synthetic),  # type: ignore[arg-type]
+            claim="phase",
+            kind="phase",
+            **common,
+            predicted_source=expected.phase_source,
+            **judge_names(sorted(fundamental), expected.phase_sets, independent=not synthetic),
         )
     ]
     out += _lattice_claims(call, expected, alternatives, synthetic, common)
@@ -127,48 +140,68 @@ def crosscheck_pattern(
 
 
 def _lattice_claims(
-    call: PatternCall, expected: Forecast, alternatives: Sequence[Forecast], synthetic: bool, common: dict[str, str]
+    call: PatternCall, expected: Forecast, alternatives: Sequence[Forecast], synthetic: bool, common: dict[str, Any]
 ) -> list[Evidence]:
     cubic = [p for p in call.phases if p.name in ("A1", "A2")]
     if not cubic:
         reason = "no cubic solid solution was found, whose lattice parameter could be compared"
         return [
             Evidence(
-                claim="lattice parameter", kind="lattice", verdict="inconclusive", independent=not synthetic,
-                reason=reason, predicted_source=expected.volume_source, **common,
+                claim="lattice parameter",
+                kind="lattice",
+                verdict="inconclusive",
+                independent=not synthetic,
+                reason=reason,
+                predicted_source=expected.volume_source,
+                **common,
             )
         ]
     if len(call.phases) > 1:
         return [_volume_of_mixture(call, expected, synthetic, common)]
     phase = cubic[0]
     fields = judge_numbers(
-        phase.lattice_A["a"], expected.lattice_parameter(phase.name), independent=not synthetic,
+        phase.lattice_A["a"],
+        expected.lattice_parameter(phase.name),
+        independent=not synthetic,
         alternatives={f.alloy: f.lattice_parameter(phase.name) for f in alternatives},
     )
     return [
         Evidence(
-            claim=f"lattice parameter a of {phase.name}", kind="lattice", predicted_source=expected.volume_source,
-            **common, **fields,  # type: ignore[arg-type]
+            claim=f"lattice parameter a of {phase.name}",
+            kind="lattice",
+            predicted_source=expected.volume_source,
+            **common,
+            **fields,
         )
     ]
 
 
-def _volume_of_mixture(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, str]) -> Evidence:
+def _volume_of_mixture(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, Any]) -> Evidence:
     """Refuse to compare one predicted volume with phases whose compositions nobody measured."""
     names = ", ".join(p.name for p in call.phases)
     return Evidence(
-        claim="lattice parameter", kind="lattice", verdict="inconclusive", independent=not synthetic, **common,
-        predicted=expected.volume_A3, predicted_source=expected.volume_source,
+        claim="lattice parameter",
+        kind="lattice",
+        verdict="inconclusive",
+        independent=not synthetic,
+        **common,
+        predicted=expected.volume_A3,
+        predicted_source=expected.volume_source,
         reason=f"several phases ({names}) share the elements in unknown proportions; the simulation is of one phase",
     )
 
 
-def _order_claims(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, str]) -> list[Evidence]:
+def _order_claims(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, Any]) -> list[Evidence]:
     out = []
     for test in call.order:
         name, ordered = str(test["phase"]), str(test["ordered"])
         measured = [[ordered]] if test["detected"] else [[name]] if test["excluded"] else [[name], [ordered]]
-        base = {**common, "claim": f"order of {name}", "kind": "order", "predicted_source": expected.volume_source}
+        base: dict[str, Any] = {
+            **common,
+            "claim": f"order of {name}",
+            "kind": "order",
+            "predicted_source": expected.volume_source,
+        }
         if not expected.order_sets:
             reason = f"{test['reason']}; nothing was simulated that predicts order"
             out.append(
@@ -179,7 +212,7 @@ def _order_claims(call: PatternCall, expected: Forecast, synthetic: bool, common
             continue
         fields = judge_names(measured, expected.order_sets, independent=not synthetic)
         fields["reason"] = "; ".join(x for x in (str(fields["reason"]), _order_line(call, test, expected)) if x)
-        out.append(Evidence(**base, **fields))  # type: ignore[arg-type]
+        out.append(Evidence(**base, **fields))
     return out
 
 
@@ -200,14 +233,18 @@ def crosscheck_micrograph(
     labels: Segmentation, expected: Forecast, calls: Sequence[PatternCall] = (), *, synthetic: bool = False
 ) -> list[Evidence]:
     """Hold one labelled micrograph against a forecast and against the patterns of the same specimen."""
-    common = {"against": expected.alloy, "measured_source": labels.source, "independent": not synthetic}
+    common: dict[str, Any] = {"against": expected.alloy, "measured_source": labels.source, "independent": not synthetic}
     out = []
     second = labels.fractions.get("second phase")
     if second is not None:
         out.append(
             Evidence(
-                claim="volume fraction of a second phase", kind="fraction", verdict="inconclusive", measured=second,
-                predicted_source=expected.volume_source, **common,  # type: ignore[arg-type]
+                claim="volume fraction of a second phase",
+                kind="fraction",
+                verdict="inconclusive",
+                measured=second,
+                predicted_source=expected.volume_source,
+                **common,
                 reason="a lattice Monte Carlo on one lattice has no coexisting phases to take a fraction from",
             )
         )
@@ -216,29 +253,40 @@ def crosscheck_micrograph(
     if pore is not None:
         out.append(
             Evidence(
-                claim="pores", kind="fraction", verdict="inconclusive", measured=pore, predicted_source="",
-                reason="no simulation here predicts pores", **common,  # type: ignore[arg-type]
+                claim="pores",
+                kind="fraction",
+                verdict="inconclusive",
+                measured=pore,
+                predicted_source="",
+                reason="no simulation here predicts pores",
+                **common,
             )
         )
     if labels.objects.get("second phase", 0) > 0:
         out.append(
             Evidence(
-                claim="size of the second phase", kind="size", verdict="inconclusive", predicted_source="",
-                reason="a size needs kinetics, which were not simulated", **common,  # type: ignore[arg-type]
+                claim="size of the second phase",
+                kind="size",
+                verdict="inconclusive",
+                predicted_source="",
+                reason="a size needs kinetics, which were not simulated",
+                **common,
             )
         )
     return out
 
 
-def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, object]) -> Evidence:
+def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, Any]) -> Evidence:
     """Compare how many phases a picture and a pattern of the same specimen show."""
     image = "several phases" if labels.objects.get("second phase", 0) else "one phase"
     sizes = {len(s) for s in call.prediction_sets}
     pattern = [[{True: "one phase", False: "several phases"}[n == 1]] for n in sorted(sizes)]
     fields = judge_names([[image]], pattern, independent=bool(common["independent"]))
     return Evidence(
-        claim="number of phases, picture against pattern", kind="fraction", predicted_source=call.input,
-        **{**common, **fields},  # type: ignore[arg-type]
+        claim="number of phases, picture against pattern",
+        kind="fraction",
+        predicted_source=call.input,
+        **{**common, **fields},
     )
 
 
@@ -251,26 +299,34 @@ def crosscheck_composition(
         expected = Estimate.normal(
             100 * nominal.get(element, 0.0), NOMINAL_STD_AT_PERCENT, unit="at.%", method="nominal composition"
         )
-        base = {
-            "claim": f"{element} content", "kind": "composition", "against": alloy, "measured_source": source,
+        base: dict[str, Any] = {
+            "claim": f"{element} content",
+            "kind": "composition",
+            "against": alloy,
+            "measured_source": source,
             "predicted_source": "campaign",
         }
         if element not in means:
             out.append(
                 Evidence(
-                    **base, verdict="inconclusive", reason="the table has no such element", predicted=expected,
+                    **base,
+                    verdict="inconclusive",
+                    reason="the table has no such element",
+                    predicted=expected,
                     independent=not synthetic,
                 )
             )
             continue
         mean = means[element]
         std = float(np.hypot(mean.std or 0.0, EDS_RELATIVE_STD * mean.value))
-        measured = Estimate.normal(mean.value, std, unit="at.%", n=mean.n, method=f"{mean.method}; 5 % for no standards")
+        measured = Estimate.normal(
+            mean.value, std, unit="at.%", n=mean.n, method=f"{mean.method}; 5 % for no standards"
+        )
         without = Estimate.normal(0.0, NOMINAL_STD_AT_PERCENT, unit="at.%", method="element absent")
         fields = judge_numbers(
             measured, expected, independent=not synthetic, alternatives={f"an alloy without {element}": without}
         )
-        out.append(Evidence(**base, **fields))  # type: ignore[arg-type]
+        out.append(Evidence(**base, **fields))
     return out
 
 
@@ -283,13 +339,19 @@ def crosscheck_structure(
         return []
     phase = phases[0]
     fields = judge_numbers(
-        phase.lattice_A["a"], lattice_A, independent=True,
+        phase.lattice_A["a"],
+        lattice_A,
+        independent=True,
         alternatives={f.alloy: f.lattice_parameter(phase.name) for f in alternatives},
     )
     return [
         Evidence(
-            claim=f"lattice parameter a of {phase.name}, calculated cell", kind="lattice", against=alloy,
-            measured_source=call.input, predicted_source=source, **fields,  # type: ignore[arg-type]
+            claim=f"lattice parameter a of {phase.name}, calculated cell",
+            kind="lattice",
+            against=alloy,
+            measured_source=call.input,
+            predicted_source=source,
+            **fields,
         )
     ]
 
@@ -301,8 +363,13 @@ def assumed_phase(expected: Forecast) -> list[Evidence]:
     name = expected.simulation.lattice
     return [
         Evidence(
-            claim="phase of the simulated cell", kind="phase", verdict="assumed", independent=False,
-            against=expected.alloy, predicted_sets=[[name]], predicted_source=expected.simulation.model,
+            claim="phase of the simulated cell",
+            kind="phase",
+            verdict="assumed",
+            independent=False,
+            against=expected.alloy,
+            predicted_sets=[[name]],
+            predicted_source=expected.simulation.model,
             reason=f"{name} was an input of the lattice Monte Carlo, not a result",
         )
     ]
@@ -317,9 +384,11 @@ def wrong_phase_control(call: PatternCall, expected: Forecast) -> list[Evidence]
     fields = judge_names(sorted(found), [[wrong]], independent=True)
     return [
         Evidence(
-            claim=f"phase, had it been {wrong}", kind="phase", against=f"{expected.alloy} as {wrong}",
-            measured_source=call.input, predicted_source="control", **fields,  # type: ignore[arg-type]
+            claim=f"phase, had it been {wrong}",
+            kind="phase",
+            against=f"{expected.alloy} as {wrong}",
+            measured_source=call.input,
+            predicted_source="control",
+            **fields,
         )
     ]
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -152,21 +153,28 @@ def _cell_lattice(path: Path, method: str, relative_std_percent: float) -> Estim
         atoms = read(path, format="vasp" if "CAR" in path.name.upper() else None)
     except Exception as error:  # readers of many formats raise many kinds
         raise InputError(f"{path}: cannot be read as a structure ({error})") from error
+    if isinstance(atoms, list):
+        atoms = atoms[-1]
     a = (2 * atoms.get_volume() / len(atoms)) ** (1 / 3)
     return Estimate.normal(
-        a, a * relative_std_percent / 100, unit="A", n=len(atoms), method=f"{method}, volume of {len(atoms)} atoms as A2"
+        a,
+        a * relative_std_percent / 100,
+        unit="A",
+        n=len(atoms),
+        method=f"{method}, volume of {len(atoms)} atoms as A2",
     )
 
 
 def predict(result: LoopResult) -> None:
     """Forecast the campaign's alloy by simulation, and its controls without."""
     campaign = result.campaign
-    temperatures = {
-        "equilibration_temperature_K": campaign.equilibration_temperature_K,
-        "measurement_temperature_K": campaign.measurement_temperature_K,
-    }
-    result.expected = forecast(campaign.alloy, size=campaign.cell_size, seed=campaign.seed, **temperatures)
-    result.alternatives = [forecast(alloy, simulate=False, **temperatures) for alloy in campaign.controls]
+    expect = partial(
+        forecast,
+        equilibration_temperature_K=campaign.equilibration_temperature_K,
+        measurement_temperature_K=campaign.measurement_temperature_K,
+    )
+    result.expected = expect(campaign.alloy, size=campaign.cell_size, seed=campaign.seed)
+    result.alternatives = [expect(alloy, simulate=False) for alloy in campaign.controls]
 
 
 def compare(result: LoopResult) -> None:
@@ -183,7 +191,10 @@ def compare(result: LoopResult) -> None:
         for entry in campaign.structure:
             if entry.file in result.structures:
                 result.claims += crosscheck_structure(
-                    result.structures[entry.file], call, alloy=expected.alloy, source=f"{entry.method} ({entry.file})",
+                    result.structures[entry.file],
+                    call,
+                    alloy=expected.alloy,
+                    source=f"{entry.method} ({entry.file})",
                     alternatives=result.alternatives,
                 )
     for _, labels in result.images.values():
@@ -228,7 +239,10 @@ def _unchecked(result: LoopResult) -> list[str]:
     extra = sorted(p.relative_to(result.folder) for p in result.folder.rglob("*") if p.is_file())
     unused = [str(p) for p in extra if p not in named and p.name != "campaign.toml" and not p.name.startswith(".")]
     if unused:
-        out.append(f"{len(unused)} files that the campaign does not name: {', '.join(unused[:8])}" + (" ..." if unused[8:] else ""))
+        out.append(
+            f"{len(unused)} files that the campaign does not name: {', '.join(unused[:8])}"
+            + (" ..." if unused[8:] else "")
+        )
     return out
 
 
@@ -252,9 +266,12 @@ def _provenance(result: LoopResult) -> Provenance:
     models: dict[str, str] = {}
     for item in (result.expected, *result.alternatives):
         if item is not None and item.simulation is not None and item.simulation.card:
-            models[item.simulation.model] = str(item.simulation.card.get("sha256", ""))
+            models[item.simulation.model] = str(item.simulation.card.get("arrays_sha256", ""))
     return Provenance(
-        input_sha256=inputs, model_sha256=models, seed=result.campaign.seed, versions=versions(),
+        input_sha256=inputs,
+        model_sha256=models,
+        seed=result.campaign.seed,
+        versions=versions(),
         settings=result.campaign.model_dump(exclude_none=True),
     )
 
@@ -268,8 +285,14 @@ def loop_document(result: LoopResult) -> dict[str, Any]:
     labels += [{"input": n, "kind": "composition", "label": m} for n, m in result.compositions.items()]
     labels += [{"input": n, "kind": "structure", "label": e} for n, e in result.structures.items()]
     return document(
-        labels, result.failures, result.provenance, claims=result.claims, controls=result.controls,
-        forecast=result.expected, suggestions=result.suggestions, unchecked=result.unchecked,
+        labels,
+        result.failures,
+        result.provenance,
+        claims=result.claims,
+        controls=result.controls,
+        forecast=result.expected,
+        suggestions=result.suggestions,
+        unchecked=result.unchecked,
     )
 
 

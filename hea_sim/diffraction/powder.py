@@ -76,8 +76,12 @@ def powder_lines(
     if g.size == 0:
         empty = np.empty(0)
         return PowderLines(
-            d_A=empty, two_theta_deg=empty, hkl=np.empty((0, 3), int), multiplicity=empty.astype(int),
-            f_squared=empty, intensity=empty,
+            d_A=empty,
+            two_theta_deg=empty,
+            hkl=np.empty((0, 3), int),
+            multiplicity=empty.astype(int),
+            f_squared=empty,
+            intensity=empty,
         )
     f_squared = squared_structure_factors(crystal, geometric_factors(crystal, hkl), g / 2, wavelength)
     order = np.argsort(g, kind="stable")
@@ -91,8 +95,12 @@ def powder_lines(
     seen = total > 1e-8 * max(total.max(), 1e-30)
     representative = np.array([_nicest(hkl[order][b : b + n]) for b, n in zip(first, count)])
     return PowderLines(
-        d_A=d[seen], two_theta_deg=two_theta[seen], hkl=representative[seen], multiplicity=count[seen],
-        f_squared=(total / count)[seen], intensity=intensity[seen],
+        d_A=d[seen],
+        two_theta_deg=two_theta[seen],
+        hkl=representative[seen],
+        multiplicity=count[seen],
+        f_squared=(total / count)[seen],
+        intensity=intensity[seen],
     )
 
 
@@ -159,8 +167,11 @@ def powder_pattern(
         here = bragg_two_theta_deg(d, wavelength)
         intensity += (share / weight) * broaden(angles, here, areas, width)
     return Pattern(
-        two_theta_deg=angles, intensity=intensity, radiation=source.name,
-        source=f"powder pattern of {crystal.name}", metadata={"b_iso_A2": crystal.b_iso_A2},
+        two_theta_deg=angles,
+        intensity=intensity,
+        radiation=source.name,
+        source=f"powder pattern of {crystal.name}",
+        metadata={"b_iso_A2": crystal.b_iso_A2},
     )
 
 

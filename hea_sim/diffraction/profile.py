@@ -52,7 +52,7 @@ class Instrument:
         return np.sqrt(np.maximum(squared, 1e-6))
 
 
-def bragg_two_theta_deg(d_A: np.ndarray, wavelength_A: float) -> np.ndarray:
+def bragg_two_theta_deg(d_A: np.ndarray | float, wavelength_A: float) -> np.ndarray:
     """Compute 2 theta in degrees from lattice spacings; NaN where the line does not exist."""
     sine = wavelength_A / (2 * np.asarray(d_A, float))
     with np.errstate(invalid="ignore"):

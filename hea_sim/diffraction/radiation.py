@@ -52,9 +52,7 @@ def _tubes() -> dict[str, Radiation]:
     tubes = {}
     for anode, (first, second, beta) in _K_LINES_A.items():
         parasitic = (("K-beta", beta), ("W L-alpha", _W_L_ALPHA_A))
-        tubes[f"{anode}Ka"] = Radiation(
-            name=f"{anode}Ka", lines=((first, 1.0), (second, 0.5)), parasitic_A=parasitic
-        )
+        tubes[f"{anode}Ka"] = Radiation(name=f"{anode}Ka", lines=((first, 1.0), (second, 0.5)), parasitic_A=parasitic)
         tubes[f"{anode}Ka1"] = Radiation(name=f"{anode}Ka1", lines=((first, 1.0),))
     return tubes
 
@@ -79,7 +77,7 @@ def radiation(name: str | float | None) -> Radiation:
     """
     if name is None:
         raise InputError(
-            "no radiation is known for this pattern; name the tube (radiation = \"CuKa\", --radiation CuKa) or give the"
+            'no radiation is known for this pattern; name the tube (radiation = "CuKa", --radiation CuKa) or give the'
             f" wavelength in Angstrom. Tubes: {', '.join(t for t in _TUBES if t.endswith('a'))}"
         )
     wavelength = _as_number(name)

@@ -25,9 +25,7 @@ def dispersion(element: str, wavelength_A: float) -> complex:
 
     energy_eV = HC_EV_A / wavelength_A
     try:
-        return complex(
-            float(xraydb.f1_chantler(element, energy_eV)), float(xraydb.f2_chantler(element, energy_eV))
-        )
+        return complex(float(xraydb.f1_chantler(element, energy_eV)), float(xraydb.f2_chantler(element, energy_eV)))
     except (ValueError, TypeError, IndexError) as error:
         raise InputError(f"no dispersion correction for '{element}' at {wavelength_A:g} A ({error})") from error
 

@@ -72,9 +72,8 @@ def structure_factors(crystal: Crystal, hkl: np.ndarray, wavelength_A: float) ->
     """Compute complex structure factors F(hkl) in electrons, (m,), without Debye-Waller factor."""
     s = scattering_vectors_per_A(crystal.cell_A, hkl) / 2
     geometric = geometric_factors(crystal, hkl)
-    return sum(
-        atomic_scattering_factor(e, s, wavelength_A) * geometric[i] for i, e in enumerate(crystal.species)
-    )  # type: ignore[return-value]
+    factors = np.array([atomic_scattering_factor(e, s, wavelength_A) for e in crystal.species])
+    return np.sum(factors * geometric, axis=0)
 
 
 def scattering_vectors_per_A(cell_A: np.ndarray, hkl: np.ndarray) -> np.ndarray:

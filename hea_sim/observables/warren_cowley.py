@@ -20,7 +20,11 @@ from hea_sim.lattice.shells import lattice_name, lattice_points, sites_per_cell
 
 
 def warren_cowley(
-    arrangement: Any, lattice: str, *, size: Sequence[int] | None = None, species: Sequence[str] | None = None,
+    arrangement: Any,
+    lattice: str,
+    *,
+    size: Sequence[int] | None = None,
+    species: Sequence[str] | None = None,
     shells: int = 3,
 ) -> np.ndarray:
     """Compute Warren-Cowley parameters (shells, species, species) of a periodic cubic cell.

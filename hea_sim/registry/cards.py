@@ -84,27 +84,21 @@ def read_card(folder: str | os.PathLike[str]) -> ModelCard:
     """Read the card in a model folder; raise InputError naming the file where it does not fit."""
     path = Path(folder) / CARD_FILE
     if not path.exists():
-        raise MissingFileError(
-            f"{path} does not exist; wanted a model folder with {CARD_FILE} and {ARRAYS_FILE}"
-        )
+        raise MissingFileError(f"{path} does not exist; wanted a model folder with {CARD_FILE} and {ARRAYS_FILE}")
     read_json(path)  # says plainly where the file is no JSON at all
     try:
         return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path}: field '{where}': {first['msg']}; mend the card or make the model again"
-        ) from error
+        raise InputError(f"{path}: field '{where}': {first['msg']}; mend the card or make the model again") from error
 
 
 def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Load the arrays in a model folder, after comparing their SHA-256 with the card's."""
     card, path = read_card(folder), Path(folder) / ARRAYS_FILE
     if not path.exists():
-        raise MissingFileError(
-            f"{path} does not exist; install the package again or remake it: {card.remake}"
-        )
+        raise MissingFileError(f"{path} does not exist; install the package again or remake it: {card.remake}")
     found = sha256_of(path)
     if found != card.arrays_sha256:
         raise InputError(
@@ -115,18 +109,14 @@ def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         return {name: stored[name] for name in stored.files}
 
 
-def save_model(
-    folder: str | os.PathLike[str], card: ModelCard, arrays: Mapping[str, np.ndarray]
-) -> ModelCard:
+def save_model(folder: str | os.PathLike[str], card: ModelCard, arrays: Mapping[str, np.ndarray]) -> ModelCard:
     """Write arrays and card into a folder, arrays first; return the card with their SHA-256.
 
     The same arrays give the same bytes, hence the same SHA-256.
     """
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
-            raise InputError(
-                f"array '{name}' of model {card.name} holds Python objects; wanted numbers or text"
-            )
+            raise InputError(f"array '{name}' of model {card.name} holds Python objects; wanted numbers or text")
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(arrays[name]) for name in sorted(arrays)})
     path = write_atomic(Path(folder) / ARRAYS_FILE, stream.getvalue())

@@ -42,7 +42,12 @@ class CanonicalChain:
     """
 
     def __init__(
-        self, model: PairModel, occupation: np.ndarray, size: Sequence[int], rng: np.random.Generator, *,
+        self,
+        model: PairModel,
+        occupation: np.ndarray,
+        size: Sequence[int],
+        rng: np.random.Generator,
+        *,
         compiled: bool = True,
     ) -> None:
         self.model, self.size, self.rng = model, check_size(size), rng
@@ -140,9 +145,17 @@ def _sample(chain: CanonicalChain, temperature_K: float, sweeps: int) -> tuple[l
 
 
 def _result(
-    composition: Composition, model: PairModel, chain: CanonicalChain, temperatures: Sequence[float],
-    energies: np.ndarray, pairs: np.ndarray, trace: Mapping[str, np.ndarray], *,
-    acceptance: float, seed: int, measured_at_K: float,
+    composition: Composition,
+    model: PairModel,
+    chain: CanonicalChain,
+    temperatures: Sequence[float],
+    energies: np.ndarray,
+    pairs: np.ndarray,
+    trace: Mapping[str, np.ndarray],
+    *,
+    acceptance: float,
+    seed: int,
+    measured_at_K: float,
 ) -> Simulation:
     """Average the samples and build the cell."""
     order, order_std = blocked_mean(np.array([warren_cowley_of_pairs(p) for p in pairs]))

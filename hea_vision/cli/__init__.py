@@ -1,4 +1,4 @@
-"""The command `hea`."""
+"""The command `hea`: verbs and options in `app`, what they do in `verbs`."""
 
 from __future__ import annotations
 

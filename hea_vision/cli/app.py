@@ -55,7 +55,9 @@ def classify(
 ) -> None:
     """Find the phases of diffraction patterns, with probabilities, lattices and fractions."""
     flags = {
-        "elements": elements, "radiation": radiation, "model": model,
+        "elements": elements,
+        "radiation": radiation,
+        "model": model,
         "structures": tuple(s.strip() for s in structures.split(",")) if structures else None,
     }
     raise typer.Exit(verbs.classify(inputs, out, config, flags, json))

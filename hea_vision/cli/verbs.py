@@ -34,8 +34,10 @@ def _say(text: str) -> None:
 
 
 def _report_failures(failures: Sequence[Mapping[str, str]]) -> int:
+    """Print one line for each failed input; return the exit code."""
     for failure in failures:
-        _say(f"hea: {failure['error'] if failure['input'] in failure['error'] else failure['input'] + ': ' + failure['error']}")
+        name, error = failure["input"], failure["error"]
+        _say(f"hea: {error if name in error else f'{name}: {error}'}")
     return 1 if failures else 0
 
 
@@ -81,7 +83,9 @@ def classify(
         return {**to_jsonable(call), "input": path.as_posix()}
 
     settings = {"verb": "classify", **job.model_dump()}
-    result = run_batch(paths, work, settings=settings, out=out, progress=lambda p: None if json else _say(f"classify {p}"))
+    result = run_batch(
+        paths, work, settings=settings, out=out, progress=lambda p: None if json else _say(f"classify {p}")
+    )
     rows = [_classify_row(row) for row in result.results]
     if out is not None:
         write_batch(result, out, table=rows, columns=tuple(_CLASSIFY_COLUMNS))
@@ -95,8 +99,18 @@ def classify(
 
 
 _CLASSIFY_COLUMNS = (
-    "input", "in_scope", "phases", "probability", "a_A", "weight_fraction", "traces", "unexplained", "prediction_sets",
-    "radiation", "wavelength_A", "reason",
+    "input",
+    "in_scope",
+    "phases",
+    "probability",
+    "a_A",
+    "weight_fraction",
+    "traces",
+    "unexplained",
+    "prediction_sets",
+    "radiation",
+    "wavelength_A",
+    "reason",
 )
 
 
@@ -148,19 +162,26 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
         write_labels(out / where, labels)
         images[path.as_posix()] = (micrograph, labels)
         return {
-            "input": path.as_posix(), "labels": where.as_posix(), "classes": labels.classes,
-            "pixel_size_nm": labels.pixel_size_nm, "fractions": labels.fractions, "objects": labels.objects,
+            "input": path.as_posix(),
+            "labels": where.as_posix(),
+            "classes": labels.classes,
+            "pixel_size_nm": labels.pixel_size_nm,
+            "fractions": labels.fractions,
+            "objects": labels.objects,
             "measurements": [
                 {"class": name, **asdict(item)}
                 for number, name in labels.classes.items()
                 if number > 0
                 for item in measure_objects(labels.labels, number, labels.pixel_size_nm)
             ],
-            "model": labels.model, "metadata": labels.metadata,
+            "model": labels.model,
+            "metadata": labels.metadata,
         }
 
     settings = {"verb": "segment", **job.model_dump()}
-    result = run_batch(paths, work, settings=settings, out=out, progress=lambda p: None if json else _say(f"segment {p}"))
+    result = run_batch(
+        paths, work, settings=settings, out=out, progress=lambda p: None if json else _say(f"segment {p}")
+    )
     rows = [_segment_row(row) for row in result.results]
     columns = tuple(dict.fromkeys(key for row in rows for key in row)) or ("input",)
     write_batch(result, out, table=rows, columns=columns)
@@ -212,7 +233,9 @@ def sample(job_file: Path, out: Path, flags: Mapping[str, Any], json: bool) -> i
     out.mkdir(parents=True, exist_ok=True)
     write(out / "cell.extxyz", run.atoms)
     provenance = Provenance(
-        model_sha256={run.model: str(run.card.get("sha256", ""))}, seed=job.seed, versions=versions(),
+        model_sha256={run.model: str(run.card.get("arrays_sha256", ""))},
+        seed=job.seed,
+        versions=versions(),
         settings=job.model_dump(exclude_none=True),
     )
     content = document([{"input": job_file.as_posix(), "cell": "cell.extxyz", **to_jsonable(run)}], [], provenance)
@@ -267,8 +290,10 @@ def predict(alloys: Sequence[str], json: bool) -> int:
         rows = [{"input": alloy, **to_jsonable(f)} for alloy, f in zip(alloys, found)]
         _print_json(document(rows, [], Provenance(versions=versions())))
         return 0
-    rows = [(f.alloy, format_sets(f.phase_sets), _lattices(f), format_estimate(f.volume_A3), f.volume_source) for f in found]
-    _table("", ("alloy", "phases at 99 %", "lattice parameter", "volume", "from"), rows)
+    shown = [
+        (f.alloy, format_sets(f.phase_sets), _lattices(f), format_estimate(f.volume_A3), f.volume_source) for f in found
+    ]
+    _table("", ("alloy", "phases at 99 %", "lattice parameter", "volume", "from"), shown)
     for f in found:
         for note in f.notes:
             print(f"{f.alloy}: {note}")
@@ -303,7 +328,11 @@ def models_list(json: bool) -> int:
     if json:
         _print_json(document([c.model_dump() for c in cards], [], Provenance(versions=versions())))
     else:
-        _table("", ("name", "kind", "elements", "lattice"), [(c.name, c.kind, " ".join(c.elements), str(c.lattice)) for c in cards])
+        _table(
+            "",
+            ("name", "kind", "elements", "lattice"),
+            [(c.name, c.kind, " ".join(c.elements), str(c.lattice)) for c in cards],
+        )
     return 0
 
 
@@ -322,7 +351,7 @@ def models_verify() -> int:
 
     for card in list_models():
         load_arrays(card.name)
-        print(f"{card.name}: {card.sha256} unchanged")
+        print(f"{card.name}: {card.arrays_sha256} unchanged")
     return 0
 
 
@@ -358,5 +387,3 @@ def data_verify(name: str) -> int:
     for file in wrong:
         _say(f"hea: {name}/{file}: missing or changed; get it again from the source named by 'hea data show {name}'")
     return 1
-
-

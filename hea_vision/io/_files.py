@@ -39,9 +39,7 @@ def checked_path(path: str | os.PathLike[str], what: str, suffixes: Iterable[str
         is_folder, exists = path.is_dir(), path.exists()
         size = path.stat().st_size if exists else 0
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{what} {one_line(path)!r} is no usable path ({one_line(error)}); check the name"
-        ) from error
+        raise InputError(f"{what} {one_line(path)!r} is no usable path ({one_line(error)}); check the name") from error
     if is_folder:
         raise InputError(f"{path}: is a folder, wanted one {what}; give a file in it")
     if not exists:

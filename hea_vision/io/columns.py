@@ -66,9 +66,7 @@ def read_columns(path: Path, text: str) -> Columns:
     first, second = _wanted_columns(path, header, n_columns)
     pairs = _pick(path, rows, first, second)
     # Only lines above the first row and comments may speak of the radiation, and no more than a page of them.
-    return Columns(
-        angles=pairs[:, 0], intensities=pairs[:, 1], header="\n".join(header[:400]), n_columns=n_columns
-    )
+    return Columns(angles=pairs[:, 0], intensities=pairs[:, 1], header="\n".join(header[:400]), n_columns=n_columns)
 
 
 def find_splitter(line: str) -> Splitter | None:
@@ -146,7 +144,6 @@ def _pick(path: Path, rows: Sequence[tuple[int, list[float]]], first: int, secon
         if not np.isfinite(pairs[i]).all():
             what = "angle" if not np.isfinite(pairs[i, 0]) else "intensity"
             raise InputError(
-                f"{path}: {what} in line {number} is not a finite number; remove that row"
-                " or export the scan again"
+                f"{path}: {what} in line {number} is not a finite number; remove that row or export the scan again"
             )
     return pairs

@@ -139,8 +139,7 @@ def _find_header(path: Path, lines: list[str], unit: str) -> tuple[int, dict[str
         if len(columns) >= 2:
             return number, columns, len(words)
     raise InputError(
-        f"{path}: no header line names elements as {unit} columns (such as Ti,V,Nb);"
-        " add one line of element symbols"
+        f"{path}: no header line names elements as {unit} columns (such as Ti,V,Nb); add one line of element symbols"
     )
 
 

@@ -67,11 +67,7 @@ def read_labels(path: str | os.PathLike[str]) -> Segmentation:
     size, _ = settle_pixel_size(path, raw.sizes_nm, None)
     exact = info.get("pixel_size_nm")
     # The tag is a rounded ratio; the JSON is exact, but believed only where the tag agrees.
-    if (
-        isinstance(exact, float)
-        and usable(exact)
-        and (size is None or math.isclose(exact, size, rel_tol=1e-3))
-    ):
+    if isinstance(exact, float) and usable(exact) and (size is None or math.isclose(exact, size, rel_tol=1e-3)):
         size = exact
     numbers = [int(n) for n in np.unique(raw.pixels)]
     named = {int(k): str(v) for k, v in info.get("classes", {}).items()}
@@ -104,9 +100,7 @@ def _checked_labels(path: Path, segmentation: Segmentation) -> np.ndarray:
         raise InputError(f"{path}: labels run from {low} to {high}; wanted 0 to 65535: number them anew")
     nameless = sorted(set(np.unique(labels).tolist()) - {int(k) for k in segmentation.classes})
     if nameless:
-        raise InputError(
-            f"{path}: class {nameless[0]} has no name; wanted a name for every class number in the labels"
-        )
+        raise InputError(f"{path}: class {nameless[0]} has no name; wanted a name for every class number in the labels")
     return labels.astype(np.uint8 if high < 256 else np.uint16)
 
 

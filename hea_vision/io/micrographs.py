@@ -123,13 +123,9 @@ def check_size(path: Path, shape: tuple[int, ...], bytes_per_value: int = 1) -> 
     for n in shape:
         values *= int(n)
     if len(shape) < 2 or min(shape) < 1:
-        raise InputError(
-            f"{path}: the header claims an image of shape {shape}, wanted rows and columns; copy it again"
-        )
+        raise InputError(f"{path}: the header claims an image of shape {shape}, wanted rows and columns; copy it again")
     if values > MAX_PIXELS:
-        raise InputError(
-            f"{path}: the header claims {values:.3g} pixels, at most {MAX_PIXELS:.3g} are read; tile it"
-        )
+        raise InputError(f"{path}: the header claims {values:.3g} pixels, at most {MAX_PIXELS:.3g} are read; tile it")
     if values * bytes_per_value > 10_000_000 + _MAX_BYTES_PER_FILE_BYTE * path.stat().st_size:
         raise InputError(
             f"{path}: the header claims an image of shape {tuple(map(int, shape))} in a file of"
@@ -145,9 +141,7 @@ def to_grey(path: Path, pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         return pixels.astype(kind)
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
-        raise InputError(
-            f"{path}: got an array of shape {pixels.shape}, wanted one grey or RGB image; save one slice"
-        )
+        raise InputError(f"{path}: got an array of shape {pixels.shape}, wanted one grey or RGB image; save one slice")
     if pixels.shape[2] < 3:
         return pixels[..., 0].astype(kind)
     red, green, blue = (pixels[..., i] for i in range(3))
@@ -180,9 +174,7 @@ def _cropped(path: Path, pixels: np.ndarray, crop: tuple[int, int, int, int]) ->
         top, left, height, width = (int(v) for v in crop)
         whole = all(int(v) == v for v in crop)
     except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{path}: crop {crop!r}; wanted four whole numbers (top, left, height, width)"
-        ) from error
+        raise InputError(f"{path}: crop {crop!r}; wanted four whole numbers (top, left, height, width)") from error
     rows, columns = pixels.shape[:2]
     inside = top >= 0 and left >= 0 and top + height <= rows and left + width <= columns
     if not (whole and inside and height >= 8 and width >= 8):
@@ -201,7 +193,5 @@ def _checked(path: Path, image: np.ndarray) -> np.ndarray:
         )
     bad = int(image.size - np.isfinite(image).sum())
     if bad:
-        raise InputError(
-            f"{path}: {bad} pixels are NaN or infinite; crop them off or fill them, then save it again"
-        )
+        raise InputError(f"{path}: {bad} pixels are NaN or infinite; crop them off or fill them, then save it again")
     return image

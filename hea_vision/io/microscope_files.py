@@ -30,9 +30,7 @@ def read_microscope_file(path: Path, reader: str) -> Raw:
     images = [signal for signal in signals if _is_image(signal)]
     if not images:
         shapes = ", ".join(str(tuple(np.shape(s.get("data", ())))) for s in signals) or "nothing"
-        raise InputError(
-            f"{path}: holds {shapes}, wanted one image of rows and columns; export the image as .tif"
-        )
+        raise InputError(f"{path}: holds {shapes}, wanted one image of rows and columns; export the image as .tif")
     signal = images[0]
     data = signal["data"]
     check_size(path, tuple(data.shape), data.dtype.itemsize)
@@ -52,9 +50,7 @@ def _is_image(signal: Mapping[str, Any]) -> bool:
     return sum(n > 1 for n in data.shape) == 2
 
 
-def _sizes(
-    axes: Sequence[Mapping[str, Any]], metadata: dict[str, Any]
-) -> tuple[float | None, float | None] | None:
+def _sizes(axes: Sequence[Mapping[str, Any]], metadata: dict[str, Any]) -> tuple[float | None, float | None] | None:
     """Give the pixel sizes (y, x) in nm of the two long axes."""
     long = [axis for axis in axes if int(axis.get("size", 0)) > 1]
     if len(long) != 2:
@@ -65,9 +61,7 @@ def _sizes(
         scale = axis.get("scale")
         if unit is None or scale is None:
             said = axis.get("units")
-            metadata["resolution_note"] = (
-                f"the axis unit {one_line(said, 20)!r} is no length; it gives no pixel size"
-            )
+            metadata["resolution_note"] = f"the axis unit {one_line(said, 20)!r} is no length; it gives no pixel size"
             return None
         sizes.append(abs(float(scale)) * unit)
     return sizes[0], sizes[1]

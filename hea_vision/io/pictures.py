@@ -24,13 +24,9 @@ def read_picture(path: Path) -> Raw:
             size, frames, info = header.size, int(getattr(header, "n_frames", 1)), dict(header.info)
             mode = "RGB" if header.mode in ("CMYK", "YCbCr", "LAB") else None
     except UnidentifiedImageError as error:
-        raise InputError(
-            f"{path}: is no PNG, JPEG or BMP picture; export it again as one of these"
-        ) from error
+        raise InputError(f"{path}: is no PNG, JPEG or BMP picture; export it again as one of these") from error
     except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{path}: the header claims a picture too large to unpack; save it as .tif"
-        ) from error
+        raise InputError(f"{path}: the header claims a picture too large to unpack; save it as .tif") from error
     check_size(path, (size[1], size[0]))
     if frames > 1:
         raise InputError(f"{path}: holds {frames} pictures, wanted one; save the wanted one as its own file")

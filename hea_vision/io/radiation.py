@@ -108,9 +108,7 @@ def said_by_user(radiation: str | None, wavelength_A: float | None) -> Source:
         raise InputError(f"wavelength {wavelength_A} A; wanted a number of angstrom between 0.05 and 5")
     if radiation is not None:
         return Source(radiation=radiation_name(radiation), notes={"radiation_from": "user"})
-    return Source(
-        wavelength_A=wavelength_A, notes={"radiation_from": "user"} if wavelength_A is not None else {}
-    )
+    return Source(wavelength_A=wavelength_A, notes={"radiation_from": "user"} if wavelength_A is not None else {})
 
 
 def settle(file: Source, user: Source) -> Source:

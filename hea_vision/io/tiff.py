@@ -29,9 +29,7 @@ def read_tiff(path: Path, *, as_numbers: bool = False) -> Raw:
         page: Any = tiff.pages[0]
         planes = int((tiff.imagej_metadata or {}).get("images", 1)) if tiff.is_imagej else 1
         if len(pages) > 1 or planes > 1:
-            raise InputError(
-                f"{path}: holds {max(len(pages), planes)} pages, wanted one image; save one page alone"
-            )
+            raise InputError(f"{path}: holds {max(len(pages), planes)} pages, wanted one image; save one page alone")
         check_size(path, page.shape, int(np.dtype(page.dtype or "u1").itemsize))
         _check_complete(path, page)
         metadata: dict[str, Any] = {"format": "tiff"}
@@ -52,9 +50,7 @@ def _check_complete(path: Path, page: Any) -> None:
     size = path.stat().st_size
     ends = [int(o) + int(n) for o, n in zip(page.dataoffsets, page.databytecounts)]
     if not ends or max(ends) > size:
-        raise InputError(
-            f"{path}: truncated, {size} bytes of at least {max(ends, default=0)}; copy or export it again"
-        )
+        raise InputError(f"{path}: truncated, {size} bytes of at least {max(ends, default=0)}; copy or export it again")
 
 
 def _decoded(path: Path, page: Any) -> np.ndarray:
@@ -73,9 +69,7 @@ def _decoded(path: Path, page: Any) -> np.ndarray:
         name = getattr(page.compression, "name", page.compression)
         raise InputError(f"{path}: TIFF compression {name} is not read here; save it uncompressed") from error
     if pixels.shape != page.shape:
-        raise InputError(
-            f"{path}: the pixels are {pixels.shape}, the header says {page.shape}; save it uncompressed"
-        )
+        raise InputError(f"{path}: the pixels are {pixels.shape}, the header says {page.shape}; save it uncompressed")
     return pixels
 
 
@@ -87,11 +81,7 @@ def _plain(pixels: np.ndarray, page: Any) -> np.ndarray:
     if name == "PALETTE" and page.colormap is not None and pixels.dtype.kind == "u":
         return np.moveaxis(np.asarray(page.colormap)[:, pixels], 0, -1)
     # tifffile marks every boolean array as inverted but stores it as it is.
-    if (
-        name == "MINISWHITE"
-        and pixels.dtype.kind in "bu"
-        and not (page.is_shaped and pixels.dtype.kind == "b")
-    ):
+    if name == "MINISWHITE" and pixels.dtype.kind in "bu" and not (page.is_shaped and pixels.dtype.kind == "b"):
         return ~pixels if pixels.dtype.kind == "b" else np.iinfo(pixels.dtype).max - pixels
     return pixels
 

@@ -26,14 +26,9 @@ def read_xrdml(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray, Source, 
     root = parse_xml(path, raw)
     if root.tag != "xrdMeasurements":
         raise InputError(
-            f"{path}: the XML starts with <{one_line(root.tag, 40)}>, wanted <xrdMeasurements>;"
-            " export it as .xrdml"
+            f"{path}: the XML starts with <{one_line(root.tag, 40)}>, wanted <xrdMeasurements>; export it as .xrdml"
         )
-    scans = [
-        (measurement, scan)
-        for measurement in root.iter("xrdMeasurement")
-        for scan in measurement.iter("scan")
-    ]
+    scans = [(measurement, scan) for measurement in root.iter("xrdMeasurement") for scan in measurement.iter("scan")]
     usable = [pair for pair in scans if _moves(pair[1])]
     if not usable:
         axes = sorted({scan.get("scanAxis", "?") for _, scan in scans})
@@ -99,9 +94,7 @@ def _two_theta(scan: Element) -> Iterator[Element]:
 
 def _moves(scan: Element) -> bool:
     """Tell whether 2-theta changes along a scan."""
-    return any(
-        p.find("startPosition") is not None or p.find("listPositions") is not None for p in _two_theta(scan)
-    )
+    return any(p.find("startPosition") is not None or p.find("listPositions") is not None for p in _two_theta(scan))
 
 
 def _numbers(path: Path, element: Element | None, what: str) -> np.ndarray:
@@ -128,9 +121,7 @@ def _intensities(path: Path, scan: Element) -> tuple[np.ndarray, str]:
         return values, unit
     factors = _numbers(path, attenuation, "<beamAttenuationFactors>")
     if factors.size not in (1, values.size):
-        raise InputError(
-            f"{path}: {factors.size} attenuation factors for {values.size} counts; export the scan again"
-        )
+        raise InputError(f"{path}: {factors.size} attenuation factors for {values.size} counts; export the scan again")
     return values * factors, unit
 
 

@@ -2,6 +2,11 @@
 
 from hea_sim._lazy import lazy_names
 
-_NAMES = {"render_loop": "page", "pattern_figure": "figures", "micrograph_figure": "figures", "simulation_figure": "figures"}
+_NAMES = {
+    "render_loop": "page",
+    "pattern_figure": "figures",
+    "micrograph_figure": "figures",
+    "simulation_figure": "figures",
+}
 __all__ = sorted(_NAMES)
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -27,7 +27,9 @@ def render_patterns(result: BatchResult, calls: Mapping[str, PatternCall]) -> st
         for row in result.results
     ]
     figures = [
-        (name, to_data_uri(pattern_figure(call), dpi=110)) for name, call in list(calls.items())[:MOST_FIGURES] if call.curves
+        (name, to_data_uri(pattern_figure(call), dpi=110))
+        for name, call in list(calls.items())[:MOST_FIGURES]
+        if call.curves
     ]
     return _render("Diffraction patterns", rows, figures, result)
 
@@ -56,6 +58,10 @@ def _render(
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(files("hea_vision.report").joinpath("batch.html.j2").read_text(encoding="utf-8"))
     return template.render(
-        title=title, rows=rows, figures=figures, failures=result.failures, reused=result.reused,
+        title=title,
+        rows=rows,
+        figures=figures,
+        failures=result.failures,
+        reused=result.reused,
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,10 +15,16 @@ from hea_sim.diffraction.profile import Instrument
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
 
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = (
-    "#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7",
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
 )
 _PHASE_COLOURS = (BLUE, ORANGE, GREEN, PINK)
-_STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+_STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def to_data_uri(figure: Figure, *, dpi: int = 150) -> str:
@@ -77,17 +84,17 @@ def _pattern_title(call: PatternCall) -> str:
     return f"{Path(call.input).name}: {state}{found}"
 
 
-def _draw_ticks(axes: object, call: PatternCall) -> None:
+def _draw_ticks(axes: Any, call: PatternCall) -> None:
     keys = [key for key in call.curves if key.startswith("ticks")]
     for row, key in enumerate(keys):
         colour = _PHASE_COLOURS[row % len(_PHASE_COLOURS)]
-        axes.vlines(call.curves[key], -row - 0.35, -row + 0.35, color=colour, lw=1.4)  # type: ignore[attr-defined]
-    axes.set_yticks([-i for i in range(len(keys))], [key.split()[-1] for key in keys])  # type: ignore[attr-defined]
-    axes.set_ylim(-len(keys) + 0.4, 0.6)  # type: ignore[attr-defined]
-    axes.tick_params(axis="x", length=0)  # type: ignore[attr-defined]
-    axes.tick_params(axis="y", length=0)  # type: ignore[attr-defined]
-    axes.spines["bottom"].set_visible(False)  # type: ignore[attr-defined]
-    axes.spines["left"].set_visible(False)  # type: ignore[attr-defined]
+        axes.vlines(call.curves[key], -row - 0.35, -row + 0.35, color=colour, lw=1.4)
+    axes.set_yticks([-i for i in range(len(keys))], [key.split()[-1] for key in keys])
+    axes.set_ylim(-len(keys) + 0.4, 0.6)
+    axes.tick_params(axis="x", length=0)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.spines["left"].set_visible(False)
 
 
 def simulated_pattern(call: PatternCall, simulation: Simulation) -> np.ndarray:
@@ -96,7 +103,11 @@ def simulated_pattern(call: PatternCall, simulation: Simulation) -> np.ndarray:
     net = call.curves.get("fitted", call.curves["measured"]) - call.curves["background"]
     width = _observed_width(x, net)
     pattern = powder_pattern(
-        simulation.atoms, _radiation_key(call), two_theta_deg=x, instrument=Instrument(w_deg2=width**2, eta=0.5), b_iso_A2=0.4
+        simulation.atoms,
+        _radiation_key(call),
+        two_theta_deg=x,
+        instrument=Instrument(w_deg2=width**2, eta=0.5),
+        b_iso_A2=0.4,
     )
     scale = float(net.max() / pattern.intensity.max()) if pattern.intensity.max() > 0 else 0.0
     return call.curves["background"] + scale * pattern.intensity
@@ -132,7 +143,7 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
     return figure
 
 
-def _scale_bar(axes: object, micrograph: Micrograph) -> None:
+def _scale_bar(axes: Any, micrograph: Micrograph) -> None:
     """Draw a bar of a round length, about a fifth of the width, on a dark box so that it reads on any image."""
     rows, columns = micrograph.image.shape
     wanted_nm = 0.22 * columns * float(micrograph.pixel_size_nm or 1)
@@ -141,16 +152,14 @@ def _scale_bar(axes: object, micrograph: Micrograph) -> None:
     pixels = length_nm / float(micrograph.pixel_size_nm or 1)
     text = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
     x0, y0 = 0.04 * columns, 0.94 * rows
-    axes.add_patch(  # type: ignore[attr-defined]
+    axes.add_patch(
         _rectangle((x0 - 0.015 * columns, y0 - 0.095 * rows), pixels + 0.03 * columns, 0.125 * rows, "black", 0.65)
     )
-    axes.add_patch(_rectangle((x0, y0 - 0.008 * rows), pixels, 0.016 * rows, "white", 1.0))  # type: ignore[attr-defined]
-    axes.text(  # type: ignore[attr-defined]
-        x0 + pixels / 2, y0 - 0.022 * rows, text, color="white", ha="center", va="bottom", fontsize=8
-    )
+    axes.add_patch(_rectangle((x0, y0 - 0.008 * rows), pixels, 0.016 * rows, "white", 1.0))
+    axes.text(x0 + pixels / 2, y0 - 0.022 * rows, text, color="white", ha="center", va="bottom", fontsize=8)
 
 
-def _rectangle(corner: tuple[float, float], width: float, height: float, colour: str, alpha: float) -> object:
+def _rectangle(corner: tuple[float, float], width: float, height: float, colour: str, alpha: float) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle(corner, width, height, facecolor=colour, edgecolor="none", alpha=alpha)
@@ -174,7 +183,12 @@ def simulation_figure(simulation: Simulation) -> Figure:
             for j in range(len(species)):
                 strong = abs(table[i, j]) > 0.6 * limit
                 axes.text(
-                    j, i, f"{table[i, j]:+.2f}", ha="center", va="center", fontsize=7.5,
+                    j,
+                    i,
+                    f"{table[i, j]:+.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
                     color="white" if strong else "black",
                 )
     if image is not None:

@@ -71,9 +71,7 @@ def segment_classical(
     if np.ptp(image) == 0:
         raise InputError(f"{micrograph.source or 'image'}: all pixels are equal; wanted a micrograph")
     std = noise_std(image)
-    pores, pore_reason = find_pores(
-        image, std, pore_level=pore_level, black_level=black_level, min_area_px=min_area_px
-    )
+    pores, pore_reason = find_pores(image, std, pore_level=pore_level, black_level=black_level, min_area_px=min_area_px)
     usable = ~ndimage.binary_dilation(pores, disk(_RIM_PX)) if pores.any() else ~pores
     usable = usable if usable.mean() > 0.3 else ~pores
     flat = image - shading_surface(ndimage.gaussian_filter(image, 1.5), usable)

@@ -29,7 +29,17 @@ DISPLACEMENT_STD_DEG = 0.08
 #: Error of a line angle that no fit knows of (zero of the goniometer, asymmetry), degrees.
 POSITION_FLOOR_DEG = 0.02
 #: Prior probability of each structure type to be the next phase.
-PRIORS = {"A1": 0.3, "A2": 0.3, "A3": 0.1, "B1": 0.08, "B4": 0.05, "H1_1": 0.05, "C14": 0.05, "C15": 0.05, "sigma": 0.05}
+PRIORS = {
+    "A1": 0.3,
+    "A2": 0.3,
+    "A3": 0.1,
+    "B1": 0.08,
+    "B4": 0.05,
+    "H1_1": 0.05,
+    "C14": 0.05,
+    "C15": 0.05,
+    "sigma": 0.05,
+}
 #: Width of the prior of log(area) and of log(scale).
 LOG_AREA_WIDTH = 8.0
 #: Volume per atom of metallic phases where no elements are known: mean and std of its logarithm (A^3).

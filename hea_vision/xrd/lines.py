@@ -81,8 +81,15 @@ def find_lines(pattern: Pattern, radiation: Radiation) -> LineList:
     lines, eta = _fit_groups(angles, net, noise, starts, width, radiation)
     lines = _mark_tube_lines(lines, radiation)
     return LineList(
-        pattern=pattern, radiation=radiation, angles=angles, intensity=intensity, background=background,
-        noise=noise, lines=tuple(lines), eta=eta, typical_fwhm_deg=width,
+        pattern=pattern,
+        radiation=radiation,
+        angles=angles,
+        intensity=intensity,
+        background=background,
+        noise=noise,
+        lines=tuple(lines),
+        eta=eta,
+        typical_fwhm_deg=width,
     )
 
 
@@ -177,9 +184,7 @@ def _second_line(two_theta_deg: float, radiation: Radiation) -> float:
     return float(moved) if np.isfinite(moved) else -1e3
 
 
-def line_shape(
-    angles: np.ndarray, centre: float, fwhm: float, eta: float, radiation: Radiation
-) -> np.ndarray:
+def line_shape(angles: np.ndarray, centre: float, fwhm: float, eta: float, radiation: Radiation) -> np.ndarray:
     """Compute a line of unit area over all wavelengths of the radiation."""
     total = sum(weight for _, weight in radiation.lines)
     spacing = spacing_A(centre, radiation.wavelength_A)
@@ -192,7 +197,11 @@ def line_shape(
 
 
 def _fit_groups(
-    angles: np.ndarray, net: np.ndarray, noise: np.ndarray, starts: list[tuple[float, float]], width: float,
+    angles: np.ndarray,
+    net: np.ndarray,
+    noise: np.ndarray,
+    starts: list[tuple[float, float]],
+    width: float,
     radiation: Radiation,
 ) -> tuple[list[Line], float]:
     groups: list[list[tuple[float, float]]] = []
@@ -213,7 +222,11 @@ def _fit_groups(
 
 
 def _fit_group(
-    angles: np.ndarray, net: np.ndarray, noise: np.ndarray, group: list[tuple[float, float]], width: float,
+    angles: np.ndarray,
+    net: np.ndarray,
+    noise: np.ndarray,
+    group: list[tuple[float, float]],
+    width: float,
     radiation: Radiation,
 ) -> tuple[list[Line], float]:
     """Fit neighbouring lines together; add a line where the rest still shows one."""
@@ -245,8 +258,13 @@ def _fit_group(
         d = float(spacing_A(centre, radiation.wavelength_A))
         lines.append(
             Line(
-                two_theta_deg=float(centre), two_theta_std_deg=float(centre_std), area=float(area),
-                area_std=float(area_std), fwhm_deg=float(fwhm), eta=float(theta[3 * n]), d_A=d,
+                two_theta_deg=float(centre),
+                two_theta_std_deg=float(centre_std),
+                area=float(area),
+                area_std=float(area_std),
+                fwhm_deg=float(fwhm),
+                eta=float(theta[3 * n]),
+                d_A=d,
             )
         )
     return lines, float(theta[3 * n])
@@ -270,10 +288,10 @@ def _least_squares_lines(
             out = out + theta[n + i] * line_shape(x, theta[i], theta[2 * n + i], theta[3 * n], radiation)
         return out
 
-    scale = np.concatenate([np.full(n, width), np.maximum(areas, 1e-12), np.full(n, width), [1.0], np.full(2, s.mean())])
-    fit = least_squares(
-        lambda theta: (model(theta) - y) / s, start, bounds=(lower, upper), x_scale=scale, max_nfev=40
+    scale = np.concatenate(
+        [np.full(n, width), np.maximum(areas, 1e-12), np.full(n, width), [1.0], np.full(2, s.mean())]
     )
+    fit = least_squares(lambda theta: (model(theta) - y) / s, start, bounds=(lower, upper), x_scale=scale, max_nfev=40)
     residual = -fit.fun
     freedom = max(len(x) - len(start), 1)
     inflation = max(1.0, float(fit.fun @ fit.fun) / freedom)

@@ -61,7 +61,12 @@ def match_pattern(
     composition = _composition(elements)
     lines = find_lines(pattern, source)
     observed = ObservedLines(lines, _volume_prior(composition))
-    frame = {"input": pattern.source, "radiation": source.name, "wavelength_A": source.wavelength_A, "method": "matcher"}
+    frame: dict[str, Any] = {
+        "input": pattern.source,
+        "radiation": source.name,
+        "wavelength_A": source.wavelength_A,
+        "method": "matcher",
+    }
     notes = [f"line at {x.two_theta_deg:.2f} deg: {x.origin}" for x in lines.lines if x.origin != "specimen"]
     if len(observed) == 0 or is_amorphous(lines):
         return _without_lines(lines, frame, notes)
@@ -69,25 +74,36 @@ def match_pattern(
     fits = search_sets(observed, elements=names, structures=tuple(structures or PRIORS))
     if not fits or fits[0].log_evidence < _LEAST_EVIDENCE:
         return PatternCall(
-            **frame, in_scope=False, phases=(), prediction_sets=(), unexplained_fraction=1.0, notes=notes,
+            **frame,
+            in_scope=False,
+            phases=(),
+            prediction_sets=(),
+            unexplained_fraction=1.0,
+            notes=notes,
             reason="no structure that is known here explains the lines better than chance",
-            unexplained_lines=_line_rows(lines, np.full(len(observed), -1)), curves=_curves(observed, None),
+            unexplained_lines=_line_rows(lines, np.full(len(observed), -1)),
+            curves=_curves(observed, None),
         )
     return _judge(observed, fits, composition, frame, notes)
 
 
 def _judge(
-    observed: ObservedLines, fits: list[SetFit], composition: Composition | None, frame: dict[str, Any], notes: list[str]
+    observed: ObservedLines,
+    fits: list[SetFit],
+    composition: Composition | None,
+    frame: dict[str, Any],
+    notes: list[str],
 ) -> PatternCall:
     best = fits[0]
     probabilities = _set_probabilities(fits)
     root_area = np.exp(observed.log_area / 2)
     unexplained = float(root_area[best.owner < 0].sum() / root_area.sum())
     weights = _weight_fractions(best)
-    phases, traces = [], []
-    for i, phase in enumerate(best.phases):
+    phases: list[Phase] = []
+    traces: list[Phase] = []
+    for i in range(len(best.phases)):
         record = _phase_record(observed, best, i, probabilities, weights[i])
-        trace = weights[i] is not None and weights[i].value < TRACE_WEIGHT_FRACTION
+        trace = weights[i].value < TRACE_WEIGHT_FRACTION
         (traces if trace else phases).append(record)
     orders = order_tests(observed, best, composition)
     metallic = sum(
@@ -146,30 +162,40 @@ def _set_probabilities(fits: list[SetFit]) -> dict[tuple[str, ...], float]:
     return dict(zip(best, weights.tolist()))
 
 
-def _weight_fractions(fit: SetFit) -> list[Estimate | None]:
+def _weight_fractions(fit: SetFit) -> list[Estimate]:
     """Turn scales into weight fractions; the scale of m |F|^2 LP / V^2 is a volume fraction."""
     if len(fit.phases) == 1:
-        return [Estimate(value=1.0, unit="weight fraction", method="the only phase found", n=int((fit.owner >= 0).sum()))]
+        return [
+            Estimate(value=1.0, unit="weight fraction", method="the only phase found", n=int((fit.owner >= 0).sum()))
+        ]
     densities = [p.table.cell_mass_u / float(p.table.volume_A3(p.a_A, p.c_A)) for p in fit.phases]
     mass = np.exp(fit.log_scale - fit.log_scale.max()) * densities
     fractions = mass / mass.sum()
-    out: list[Estimate | None] = []
+    out: list[Estimate] = []
     for i, w in enumerate(fractions):
         others = [j for j in range(len(fractions)) if j != i]
-        log_std = float(np.sqrt(fit.log_scale_std[i] ** 2 + np.mean(fit.log_scale_std[others] ** 2) + _SCALE_MODEL_STD**2))
+        log_std = float(
+            np.sqrt(fit.log_scale_std[i] ** 2 + np.mean(fit.log_scale_std[others] ** 2) + _SCALE_MODEL_STD**2)
+        )
         logit = float(np.log(w / (1 - w))) if w < 1 else 20.0
         low, high = (1 / (1 + np.exp(-(logit + s * 1.645 * log_std))) for s in (-1, 1))
         out.append(
             Estimate(
-                value=float(w), std=float(w * (1 - w) * log_std), low=float(low), high=float(high), level=0.9,
-                unit="weight fraction", n=int((fit.owner == i).sum()), method="scales of the line areas, texture allowed for",
+                value=float(w),
+                std=float(w * (1 - w) * log_std),
+                low=float(low),
+                high=float(high),
+                level=0.9,
+                unit="weight fraction",
+                n=int((fit.owner == i).sum()),
+                method="scales of the line areas, texture allowed for",
             )
         )
     return out
 
 
 def _phase_record(
-    observed: ObservedLines, fit: SetFit, i: int, probabilities: dict[tuple[str, ...], float], weight: Estimate | None
+    observed: ObservedLines, fit: SetFit, i: int, probabilities: dict[tuple[str, ...], float], weight: Estimate
 ) -> Phase:
     phase = fit.phases[i]
     probability = sum(p for names, p in probabilities.items() if phase.name in names)
@@ -178,7 +204,10 @@ def _phase_record(
 
     def lattice(value: float, std: float) -> Estimate:
         return Estimate.normal(
-            value, float(np.hypot(std, _LATTICE_FLOOR * value)), unit="A", n=n,
+            value,
+            float(np.hypot(std, _LATTICE_FLOOR * value)),
+            unit="A",
+            n=n,
             method="line positions with one specimen displacement",
         )
 
@@ -186,7 +215,10 @@ def _phase_record(
     if phase.table.free_ratio:
         lattices["c"] = lattice(phase.c_A, float(fit.c_std_A[i]))
     return Phase(
-        name=phase.name, probability=float(min(probability, 1.0)), lattice_A=lattices, weight_fraction=weight,
+        name=phase.name,
+        probability=float(min(probability, 1.0)),
+        lattice_A=lattices,
+        weight_fraction=weight,
         explained_fraction=float((root_area * fit.share[i]).sum() / root_area.sum()),
     )
 
@@ -239,12 +271,24 @@ def _without_lines(lines: LineList, frame: dict[str, Any], notes: list[str]) -> 
     curves = {"two_theta_deg": lines.angles, "measured": lines.intensity, "background": lines.background}
     if is_amorphous(lines):
         return PatternCall(
-            **frame, in_scope=False, phases=(Phase(name="AM", probability=1.0),), prediction_sets=[["AM"]],
-            unexplained_fraction=1.0, reason="amorphous: a broad hump and no line", notes=notes, curves=curves,
+            **frame,
+            in_scope=False,
+            phases=(Phase(name="AM", probability=1.0),),
+            prediction_sets=[["AM"]],
+            unexplained_fraction=1.0,
+            reason="amorphous: a broad hump and no line",
+            notes=notes,
+            curves=curves,
         )
     return PatternCall(
-        **frame, in_scope=False, phases=(), prediction_sets=(), unexplained_fraction=1.0, notes=notes,
-        reason="no line stands out of the noise", curves=curves,
+        **frame,
+        in_scope=False,
+        phases=(),
+        prediction_sets=(),
+        unexplained_fraction=1.0,
+        notes=notes,
+        reason="no line stands out of the noise",
+        curves=curves,
     )
 
 
@@ -254,7 +298,8 @@ def _line_rows(lines: LineList, owner: np.ndarray) -> list[dict[str, float]]:
     strongest = max((line.area for line in seen), default=1.0)
     rows = [
         {"two_theta_deg": x.two_theta_deg, "d_A": x.d_A, "area_percent": 100 * x.area / strongest}
-        for x, own in zip(seen, owner) if own < 0
+        for x, own in zip(seen, owner)
+        if own < 0
     ]
     return sorted(rows, key=lambda row: -row["area_percent"])
 
@@ -279,5 +324,3 @@ def _curves(observed: ObservedLines, fit: SetFit | None) -> dict[str, np.ndarray
         shifted = angle + (fit.displacement_deg if fit else 0.0) * np.cos(np.radians(angle) / 2)
         curves[f"ticks {i} {phase.name}"] = shifted[(shifted > x[0]) & (shifted < x[-1])]
     return curves
-
-

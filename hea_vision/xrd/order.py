@@ -31,12 +31,11 @@ class _Family:
     ordered: str
     lines: tuple[tuple[tuple[int, int, int], int], ...]
     second_share: float
-    amplitude: float
 
 
 _FAMILIES = {
-    "A2": _Family(ordered="B2", lines=(((1, 0, 0), 6), ((1, 1, 1), 8), ((2, 1, 0), 24)), second_share=0.5, amplitude=1.0),
-    "A1": _Family(ordered="L1_2", lines=(((1, 0, 0), 6), ((1, 1, 0), 12), ((2, 1, 0), 24)), second_share=0.75, amplitude=1.0),
+    "A2": _Family(ordered="B2", lines=(((1, 0, 0), 6), ((1, 1, 1), 8), ((2, 1, 0), 24)), second_share=0.5),
+    "A1": _Family(ordered="L1_2", lines=(((1, 0, 0), 6), ((1, 1, 0), 12), ((2, 1, 0), 24)), second_share=0.75),
 }
 _STRONGEST = {"A2": ((1, 1, 0), 12), "A1": ((1, 1, 1), 8)}
 
@@ -76,8 +75,16 @@ def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: C
     base = {"phase": phase.name, "ordered": family.ordered}
     if composition is not None and len(composition) == 1:
         return OrderTest(
-            **base, line="", two_theta_deg=None, measured_percent=None, measured_std_percent=None, limit_percent=None,
-            full_order_percent=0.0, detected=None, excluded=True, reason="a single element cannot order",
+            **base,
+            line="",
+            two_theta_deg=None,
+            measured_percent=None,
+            measured_std_percent=None,
+            limit_percent=None,
+            full_order_percent=0.0,
+            detected=None,
+            excluded=True,
+            reason="a single element cannot order",
         )
     strongest = _fundamental_area(observed, fit, index)
     for hkl, multiplicity in family.lines:
@@ -94,14 +101,27 @@ def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: C
         limit = _SEEN_SIGMA * sigma
         excluded = _order_excluded(composition, full, limit) and not detected
         return OrderTest(
-            **base, line="".join(map(str, hkl)), two_theta_deg=float(angle), measured_percent=float(measured),
-            measured_std_percent=float(sigma), limit_percent=float(limit), full_order_percent=full,
-            detected=detected, excluded=excluded,
+            **base,
+            line="".join(map(str, hkl)),
+            two_theta_deg=float(angle),
+            measured_percent=float(measured),
+            measured_std_percent=float(sigma),
+            limit_percent=float(limit),
+            full_order_percent=full,
+            detected=detected,
+            excluded=excluded,
             reason=_reason(family.ordered, hkl, detected, excluded, limit, full, observed.source.radiation.name),
         )
     return OrderTest(
-        **base, line="", two_theta_deg=None, measured_percent=None, measured_std_percent=None, limit_percent=None,
-        full_order_percent=None, detected=None, excluded=False,
+        **base,
+        line="",
+        two_theta_deg=None,
+        measured_percent=None,
+        measured_std_percent=None,
+        limit_percent=None,
+        full_order_percent=None,
+        detected=None,
+        excluded=False,
         reason=f"no {family.ordered} superlattice line lies free inside the scan"
         f" ({observed.low:.1f} to {observed.high:.1f} deg)",
     )
@@ -163,7 +183,11 @@ def _measure_area(observed: ObservedLines, angle: float, width: float) -> tuple[
 
 
 def _full_order_percent(
-    name: str, a_A: float, hkl: tuple[int, int, int], multiplicity: int, composition: Composition | None,
+    name: str,
+    a_A: float,
+    hkl: tuple[int, int, int],
+    multiplicity: int,
+    composition: Composition | None,
     wavelength_A: float,
 ) -> float | None:
     """Compute the line of complete order, elements sorted by scattering power, in % of the strongest line."""

@@ -61,8 +61,8 @@ class ReflectionTable:
 def site_occupancies(name: str, elements: Sequence[str] | None) -> dict[str, Composition]:
     """Choose which elements stand on which sublattice.
 
-    With elements given, the larger ones fill the A sites of Laves phases and interstitial elements the X sites of ceramics;
-    without, a typical pair stands in (intensities of disordered lattices hardly depend on it).
+    With elements given, the larger ones fill the A sites of Laves phases and interstitial elements the X sites of
+    ceramics; without, a typical pair stands in (intensities of disordered lattices hardly depend on it).
     """
     labels = prototype(name).sublattices
     metals = [e for e in elements or () if e not in INTERSTITIAL]
@@ -115,6 +115,11 @@ def reflection_table(name: str, elements: tuple[str, ...] | None, radiation: Rad
     chosen = np.sort(np.argsort(-visible)[:_FAMILIES])
     chosen = chosen[visible[chosen] > 2e-3 * visible.max()]
     return ReflectionTable(
-        kind=kind, p=p[chosen], q=q[chosen], strength=strength[chosen], hkl=hkl[chosen],
-        atoms_per_cell=atoms_per_cell(name), cell_mass_u=crystal.mass_u,
+        kind=kind,
+        p=p[chosen],
+        q=q[chosen],
+        strength=strength[chosen],
+        hkl=hkl[chosen],
+        atoms_per_cell=atoms_per_cell(name),
+        cell_mass_u=crystal.mass_u,
     )

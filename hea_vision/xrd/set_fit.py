@@ -145,8 +145,10 @@ def _fit_scales(observed: ObservedLines, predicted: _Predicted, n_phases: int) -
     curvature = fit.jac.T @ fit.jac + 1e-4 * np.eye(n_phases)
     missing = observed.cost_of_missing(predicted.angle[~hit], log_model + fit.x[owner])
     return _Scales(
-        log_scale=fit.x, log_scale_std=np.clip(np.sqrt(np.diag(np.linalg.inv(curvature))), 0.05, 3.0),
-        area=np.exp(fit.x)[:, None] * unit, missing=float(missing.sum()),
+        log_scale=fit.x,
+        log_scale_std=np.clip(np.sqrt(np.diag(np.linalg.inv(curvature))), 0.05, 3.0),
+        area=np.exp(fit.x)[:, None] * unit,
+        missing=float(missing.sum()),
     )
 
 
@@ -204,8 +206,12 @@ def _unpack(phases: Sequence[Candidate], theta: np.ndarray) -> np.ndarray:
 
 
 def _finish(
-    observed: ObservedLines, phases: tuple[Candidate, ...], displacement: float, predicted: _Predicted,
-    scales: _Scales, covariance: np.ndarray,
+    observed: ObservedLines,
+    phases: tuple[Candidate, ...],
+    displacement: float,
+    predicted: _Predicted,
+    scales: _Scales,
+    covariance: np.ndarray,
 ) -> SetFit:
     total = scales.area.sum(axis=0)
     seen = total > 0
@@ -230,8 +236,15 @@ def _finish(
     with np.errstate(invalid="ignore"):
         share = np.where(seen, scales.area / np.where(seen, total, 1.0), 0.0)
     return SetFit(
-        phases=phases, log_evidence=evidence, displacement_deg=displacement, owner=scales.owner, share=share,
-        model_area=scales.area, a_std_A=np.array(a_std), c_std_A=np.array(c_std), log_scale=scales.log_scale,
+        phases=phases,
+        log_evidence=evidence,
+        displacement_deg=displacement,
+        owner=scales.owner,
+        share=share,
+        model_area=scales.area,
+        a_std_A=np.array(a_std),
+        c_std_A=np.array(c_std),
+        log_scale=scales.log_scale,
         log_scale_std=scales.log_scale_std,
     )
 
@@ -242,7 +255,7 @@ def _area_evidence(log_ratio: np.ndarray) -> float:
     for tau in (POWDER_TAU, TEXTURE_TAU):
         gain = np.log(LOG_AREA_WIDTH / (tau * ROOT_TWO_PI)) - 0.5 * np.minimum((log_ratio / tau) ** 2, 25.0)
         options.append(float(gain.sum()))
-    return float(np.logaddexp(*options) - np.log(2))
+    return float(np.logaddexp(options[0], options[1]) - np.log(2))
 
 
 def _volume_spread(phases: Sequence[Candidate]) -> float:

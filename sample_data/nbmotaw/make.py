@@ -39,8 +39,12 @@ def main() -> None:
     rng = np.random.default_rng(SEED)
     write_pattern(HERE / "pattern.xy", make_pattern(rng))
     picture = hs.virtual_micrograph(
-        modality="sem", shape=(384, 512), pixel_size_nm=60.0, pore_area_fraction=0.004,
-        second_phase_area_fraction=0.0, seed=SEED,
+        modality="sem",
+        shape=(384, 512),
+        pixel_size_nm=60.0,
+        pore_area_fraction=0.004,
+        second_phase_area_fraction=0.0,
+        seed=SEED,
     )
     grey = np.clip(np.round(255 * picture.image), 0, 255).astype(np.uint8)
     per_um = 1000.0 / picture.pixel_size_nm

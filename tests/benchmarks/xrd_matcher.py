@@ -65,9 +65,15 @@ def real_rows(data: Path, quick: bool) -> list[dict[str, Any]]:
             right = not call.in_scope and ("MnO" not in Path(name).stem.split("+") or "B1" in found)
         rows.append(
             {
-                "file": Path(name).name, "truth": sorted(truth) or "not an alloy", "in_scope": call.in_scope,
-                "found": sorted(found), "traces": [t.name for t in call.traces], "sets": call.prediction_sets,
-                "right": bool(right), "unexplained": call.unexplained_fraction, "seconds": time.perf_counter() - start,
+                "file": Path(name).name,
+                "truth": sorted(truth) or "not an alloy",
+                "in_scope": call.in_scope,
+                "found": sorted(found),
+                "traces": [t.name for t in call.traces],
+                "sets": call.prediction_sets,
+                "right": bool(right),
+                "unexplained": call.unexplained_fraction,
+                "seconds": time.perf_counter() - start,
                 "a_A": {p.name: p.lattice_A["a"].value for p in call.phases if "a" in p.lattice_A},
                 "a_error_A": None if a is None else abs(call.phases[0].lattice_A["a"].value - a),
             }
@@ -100,7 +106,9 @@ def simulate(rng: np.random.Generator) -> tuple[Pattern, set[str], list[str]]:
     low = rng.uniform(20, 35) * tube.wavelength_A / 1.54
     angles = np.arange(low, min(low + rng.uniform(70, 95), 145.0), 0.02)
     instrument = Instrument(
-        w_deg2=rng.uniform(0.08, 0.25) ** 2, strain_deg=rng.uniform(0, 0.4), eta=rng.uniform(0.3, 0.8),
+        w_deg2=rng.uniform(0.08, 0.25) ** 2,
+        strain_deg=rng.uniform(0, 0.4),
+        eta=rng.uniform(0.3, 0.8),
         displacement_deg=rng.normal(0, 0.06),
     )
     total = np.zeros_like(angles)
@@ -110,11 +118,20 @@ def simulate(rng: np.random.Generator) -> tuple[Pattern, set[str], list[str]]:
     peak = rng.uniform(500, 8000)
     background = peak * rng.uniform(0.02, 0.3) * (1 + 0.5 * np.exp(-(angles - angles[0]) / 20))
     counts = rng.poisson(background + peak * total / total.max()).astype(float)
-    return Pattern(two_theta_deg=angles, intensity=counts, radiation=tube.name, source="simulated"), set(phases), elements
+    return (
+        Pattern(two_theta_deg=angles, intensity=counts, radiation=tube.name, source="simulated"),
+        set(phases),
+        elements,
+    )
 
 
 def _phase_curve(
-    name: str, a: float, elements: list[str], tube: Any, angles: np.ndarray, instrument: Instrument,
+    name: str,
+    a: float,
+    elements: list[str],
+    tube: Any,
+    angles: np.ndarray,
+    instrument: Instrument,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Draw one phase of unit summed intensity, with the scatter of coarse grains on its lines."""
@@ -143,9 +160,16 @@ def simulated_rows(n: int, seed: int) -> list[dict[str, Any]]:
         found = {p.name for p in (*call.phases, *call.traces)}
         rows.append(
             {
-                "truth": sorted(truth), "found": sorted(found), "elements_given": bool(i % 2), "radiation": pattern.radiation,
-                "right": call.in_scope and found == truth, "refused": not call.in_scope, "probability": _top(call),
-                "covered": tuple(sorted(truth)) in sets, "set_size": len(sets), "seconds": time.perf_counter() - start,
+                "truth": sorted(truth),
+                "found": sorted(found),
+                "elements_given": bool(i % 2),
+                "radiation": pattern.radiation,
+                "right": call.in_scope and found == truth,
+                "refused": not call.in_scope,
+                "probability": _top(call),
+                "covered": tuple(sorted(truth)) in sets,
+                "set_size": len(sets),
+                "seconds": time.perf_counter() - start,
             }
         )
     return rows
@@ -200,8 +224,10 @@ def main() -> None:
     simulated = simulated_rows(args.n or (16 if args.quick else 200), args.seed)
     for row in real:
         mark = "ok " if row["right"] else "BAD"
-        print(f"{mark} {row['file'][:44]:44} {row['in_scope']!s:5} {'+'.join(row['found']) or '-':8} unexplained"
-              f" {row['unexplained']:.2f}  {row['seconds']:.1f} s  {row['a_A']}")
+        print(
+            f"{mark} {row['file'][:44]:44} {row['in_scope']!s:5} {'+'.join(row['found']) or '-':8} unexplained"
+            f" {row['unexplained']:.2f}  {row['seconds']:.1f} s  {row['a_A']}"
+        )
     for row in simulated:
         if not row["right"]:
             print("   missed:", row)
@@ -209,10 +235,19 @@ def main() -> None:
     for name, value in summary.items():
         print(f"{name:45} {value if isinstance(value, (str, int)) else f'{value:.4g}'}")
     if args.json:
-        write_json(args.json, to_jsonable({
-            "summary": summary, "real": real, "simulated": simulated, "seed": args.seed, "versions": versions(),
-            "machine": platform.processor() or platform.machine(),
-        }))
+        write_json(
+            args.json,
+            to_jsonable(
+                {
+                    "summary": summary,
+                    "real": real,
+                    "simulated": simulated,
+                    "seed": args.seed,
+                    "versions": versions(),
+                    "machine": platform.processor() or platform.machine(),
+                }
+            ),
+        )
         print(json.dumps({"written": str(args.json)}))
 
 

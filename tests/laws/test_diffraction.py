@@ -80,13 +80,16 @@ def test_the_choice_of_cell_does_not_matter() -> None:
 def test_matrix_products_equal_the_plain_sum() -> None:
     rng = np.random.default_rng(0)
     crystal = Crystal(
-        name="random", cell_A=np.diag([5.0, 6.0, 7.0]), positions=rng.random((20, 3)), species=("Ni", "Al"),
+        name="random",
+        cell_A=np.diag([5.0, 6.0, 7.0]),
+        positions=rng.random((20, 3)),
+        species=("Ni", "Al"),
         occupancy=np.eye(2)[rng.integers(0, 2, 20)],
     )
     box = geometric_factors_on_box(crystal, (2, 3, 4))
-    for h, k, l in ((0, 0, 0), (1, -3, 4), (2, 2, -1)):
-        plain = geometric_factors(crystal, np.array([[h, k, l]]))[:, 0]
-        assert np.allclose(box[:, h, k + 3, l + 4], plain, atol=1e-4)
+    for h, k, m in ((0, 0, 0), (1, -3, 4), (2, 2, -1)):
+        plain = geometric_factors(crystal, np.array([[h, k, m]]))[:, 0]
+        assert np.allclose(box[:, h, k + 3, m + 4], plain, atol=1e-4)
 
 
 def test_friedel_law_breaks_only_through_absorption() -> None:
@@ -119,7 +122,19 @@ def test_area_does_not_depend_on_width() -> None:
 
 
 def test_every_prototype_fills_its_cell() -> None:
-    wanted = {"A1": 4, "A2": 2, "A3": 2, "B2": 2, "L1_2": 4, "B1": 8, "B4": 4, "H1_1": 56, "C15": 24, "C14": 12, "sigma": 30}
+    wanted = {
+        "A1": 4,
+        "A2": 2,
+        "A3": 2,
+        "B2": 2,
+        "L1_2": 4,
+        "B1": 8,
+        "B4": 4,
+        "H1_1": 56,
+        "C15": 24,
+        "C14": 12,
+        "sigma": 30,
+    }
     assert {n: atoms_per_cell(n) for n in prototype_names()} == wanted
 
 
@@ -143,7 +158,9 @@ def test_positions_equal_pymatgen(name: str) -> None:
     crystal = build_crystal(name, occupancy)
     symbols = [crystal.species[i] for i in crystal.occupancy.argmax(axis=1)]
     structure = Structure(Lattice(crystal.cell_A), symbols, crystal.positions)
-    peer = diffraction.XRDCalculator(wavelength=1.5405929).get_pattern(structure, two_theta_range=(15, 100), scaled=True)
+    peer = diffraction.XRDCalculator(wavelength=1.5405929).get_pattern(
+        structure, two_theta_range=(15, 100), scaled=True
+    )
     ours = powder_lines(crystal, 1.5405929, two_theta_range_deg=(15, 100))
     strong = np.array(peer.x)[np.array(peer.y) > 1.0]
     assert strong.size > 3

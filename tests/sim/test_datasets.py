@@ -12,9 +12,7 @@ from hea_sim.errors import MissingFileError, UnknownNameError
 from hea_sim.registry import datasets
 from hea_sim.registry.datasets import DatasetCard, dataset_card, dataset_folder, list_datasets, verify_dataset
 
-needs_data = pytest.mark.skipif(
-    not os.environ.get("HEA_DATA"), reason="HEA_DATA names no folder of real data"
-)
+needs_data = pytest.mark.skipif(not os.environ.get("HEA_DATA"), reason="HEA_DATA names no folder of real data")
 
 
 def test_cards_are_complete():
@@ -68,13 +66,8 @@ def test_verify_names_missing_and_changed_files(monkeypatch, tmp_path):
 @needs_data
 def test_registry_agrees_with_the_checksums_of_the_data():
     lines = Path(os.environ["HEA_DATA"], "SHA256SUMS").read_text().splitlines()
-    there = {
-        path.lstrip("*").removeprefix("./"): digest
-        for digest, path in (line.split(maxsplit=1) for line in lines)
-    }
-    ours = {
-        f"{card.folder}/{file}": digest for card in list_datasets() for file, digest in card.files.items()
-    }
+    there = {path.lstrip("*").removeprefix("./"): digest for digest, path in (line.split(maxsplit=1) for line in lines)}
+    ours = {f"{card.folder}/{file}": digest for card in list_datasets() for file, digest in card.files.items()}
     assert ours == there
 
 

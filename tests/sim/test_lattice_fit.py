@@ -37,7 +37,9 @@ def cells_of(model, rng, size=(3, 3, 3), n=80, noise=0.0):
         pairs = pair_fractions(occupation, "A2", size, model.n_shells, 3)
         cells.append(
             FitCell(
-                occupation=occupation, size=size, energy_eV=model.energy_from_pairs_eV(pairs) + noise * rng.normal(),
+                occupation=occupation,
+                size=size,
+                energy_eV=model.energy_from_pairs_eV(pairs) + noise * rng.normal(),
                 volume_A3=model.volume_from_pairs_A3(pairs),
             )
         )

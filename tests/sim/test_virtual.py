@@ -34,9 +34,7 @@ def test_generator_is_used_and_moves_on():
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    pores=st.floats(0, 0.03), second=st.floats(0, 0.25), seed=st.integers(0, 10_000), contrast=st.floats(-0.5, 0.5)
-)
+@given(pores=st.floats(0, 0.03), second=st.floats(0, 0.25), seed=st.integers(0, 10_000), contrast=st.floats(-0.5, 0.5))
 def test_truth_meets_the_fractions_asked_for(pores, second, seed, contrast):
     m = draw(pore_area_fraction=pores, second_phase_area_fraction=second, seed=seed, second_phase_contrast=contrast)
     for name, wanted in (("pore", pores), ("second phase", second)):

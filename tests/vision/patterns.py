@@ -31,6 +31,10 @@ def mixture(
     for name, (occupancy, a, share) in phases.items():
         lines = powder_lines(build_crystal(name, occupancy, a_A=a), source, two_theta_range_deg=(8, 160))
         for wavelength, weight in source.lines:
-            total += share * weight * broaden(angles, bragg_two_theta_deg(lines.d_A, wavelength), lines.intensity, instrument)
+            total += (
+                share
+                * weight
+                * broaden(angles, bragg_two_theta_deg(lines.d_A, wavelength), lines.intensity, instrument)
+            )
     counts = rng.poisson(background * (1 + np.exp(-(angles - limits[0]) / 20)) + peak * total / total.max())
     return Pattern(two_theta_deg=angles, intensity=counts.astype(float), radiation=tube, source="mixture")

@@ -102,7 +102,7 @@ def test_one_bad_file_fails_alone_with_exit_code_one(folder: Path) -> None:
         (("data", "show", "nothing"), "Known:"),
         (("pattern", "nowhere.cif", "--out", "o.xy", "--radiation", "CuKa"), "no such file"),
         (("classify", "scans", "--config", "job.toml"), "did you mean 'elements'"),
-        (("sample", "job.toml", "--out", "o"), "unknown key"),
+        (("sample", "job.toml", "--out", "o"), "'alloy' is missing"),
     ],
 )
 def test_wrong_calls_say_so_in_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +16,6 @@ from hea_vision.crosscheck import (
     judge_names,
     judge_numbers,
 )
-
-import numpy as np
 
 
 def number(value: float, std: float) -> Estimate:
@@ -82,15 +81,15 @@ TEMPERATURES = {"equilibration_temperature_K": 2000.0, "measurement_temperature_
 
 
 @pytest.fixture(scope="module")
-def alloy():  # noqa: ANN201
+def alloy():
     return forecast("NbMoTaTiV", simulate=False, **TEMPERATURES)
 
 
-def verdicts(call: PatternCall, expected, alternatives=()) -> dict[str, str]:  # noqa: ANN001
+def verdicts(call: PatternCall, expected, alternatives=()) -> dict[str, str]:
     return {c.kind: c.verdict for c in crosscheck_pattern(call, expected, alternatives=alternatives)}
 
 
-def test_controls_of_the_real_specimen(alloy) -> None:  # noqa: ANN001
+def test_controls_of_the_real_specimen(alloy) -> None:
     wrong_lattice = forecast("CoCrFeMnNi", simulate=False, **TEMPERATURES)
     wrong_size = forecast("NbTaTi", simulate=False, **TEMPERATURES)
     too_close = forecast("NbMoTaW", simulate=False, **TEMPERATURES)
@@ -103,7 +102,7 @@ def test_controls_of_the_real_specimen(alloy) -> None:  # noqa: ANN001
     assert verdicts(a2_call(), alloy)["order"] == "inconclusive"
 
 
-def test_a_refused_pattern_proves_nothing(alloy) -> None:  # noqa: ANN001
+def test_a_refused_pattern_proves_nothing(alloy) -> None:
     call = PatternCall(
         input="x",
         in_scope=False,
@@ -126,7 +125,7 @@ def test_an_alloy_without_a_model_says_so() -> None:
     assert abs(a.value - 3.597) < 2 * a.std  # the Cantor alloy, 3.597 A, Cantor 2004
 
 
-def test_sizes_and_fractions_without_a_prediction_stay_open(alloy) -> None:  # noqa: ANN001
+def test_sizes_and_fractions_without_a_prediction_stay_open(alloy) -> None:
     labels = Segmentation(
         labels=np.zeros((9, 9), int),
         classes={0: "matrix", 1: "second phase", 2: "pore"},
@@ -139,7 +138,7 @@ def test_sizes_and_fractions_without_a_prediction_stay_open(alloy) -> None:  # n
     assert claims["fraction"].verdict == "inconclusive" and "coexisting" in claims["fraction"].reason
 
 
-def test_picture_and_pattern_are_held_against_each_other(alloy) -> None:  # noqa: ANN001
+def test_picture_and_pattern_are_held_against_each_other(alloy) -> None:
     def labels(n: int) -> Segmentation:
         return Segmentation(
             labels=np.zeros((9, 9), int),

@@ -26,9 +26,7 @@ def make(labels=LABELS, classes=CLASSES, **more):
 def test_round_trip(tmp_path_factory, size, top):
     labels = LABELS.copy()
     labels[0, 0] = top
-    segmentation = make(
-        labels, {**CLASSES, top: "top"}, pixel_size_nm=size, model="classical", source="a.tif"
-    )
+    segmentation = make(labels, {**CLASSES, top: "top"}, pixel_size_nm=size, model="classical", source="a.tif")
     again = read_labels(write_labels(tmp_path_factory.getbasetemp() / "a.tif", segmentation))
     np.testing.assert_array_equal(again.labels, labels)
     assert again.labels.dtype == (np.uint8 if top < 256 else np.uint16)

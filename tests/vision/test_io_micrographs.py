@@ -55,9 +55,7 @@ def test_colour_becomes_luminance(tmp_path, name):
 
 def test_alpha_planes_inversion_and_16_bit(tmp_path):
     rgba = np.dstack([GREY, GREY, GREY, np.full_like(GREY, 7)])
-    np.testing.assert_array_equal(
-        read_micrograph(tiff(tmp_path / "a.tif", rgba, photometric="rgb")).image, GREY
-    )
+    np.testing.assert_array_equal(read_micrograph(tiff(tmp_path / "a.tif", rgba, photometric="rgb")).image, GREY)
     planes = np.stack([GREY, GREY, GREY])
     path = tiff(tmp_path / "p.tif", planes, photometric="rgb", planarconfig="separate")
     np.testing.assert_array_equal(read_micrograph(path).image, GREY)
@@ -195,9 +193,7 @@ def test_truncated_multi_page_nan_small(tmp_path):
     for n in (3, 20, 150, len(whole) // 2, len(whole) - 1):
         cut.write_bytes(whole[:n])
         expect_one_line(cut)
-    expect_one_line(
-        tiff(tmp_path / "m.tif", np.zeros((3, 32, 32), np.uint8), photometric="minisblack"), "3 pages"
-    )
+    expect_one_line(tiff(tmp_path / "m.tif", np.zeros((3, 32, 32), np.uint8), photometric="minisblack"), "3 pages")
     expect_one_line(tiff(tmp_path / "j.tif", np.zeros((3, 32, 32), np.uint8), imagej=True), "3 pages")
     image = GREY.astype(np.float32)
     image[3, 4] = np.nan
@@ -213,9 +209,7 @@ def test_headers_that_promise_too_much(tmp_path):
     for side in (60_000, 14_000):
         head = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
         path = tmp_path / f"{side}.png"
-        path.write_bytes(
-            b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-        )
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b""))
         expect_one_line(path, "header claims")
     raw = bytearray(tiff(tmp_path / "a.tif", GREY, compression="zlib").read_bytes())
     for tag in (256, 257, 278):

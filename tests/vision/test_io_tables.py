@@ -100,9 +100,7 @@ def test_error_of_a_correlated_line_is_larger():
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    data=st.one_of(st.binary(max_size=300), st.text("NiAl,;\t\n0123456789.-%", max_size=200).map(str.encode))
-)
+@given(data=st.one_of(st.binary(max_size=300), st.text("NiAl,;\t\n0123456789.-%", max_size=200).map(str.encode)))
 def test_random_tables_give_only_our_errors(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "random.csv"
     for head in (b"", b"Ni,Al\n"):
