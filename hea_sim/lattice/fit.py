@@ -41,13 +41,17 @@ class FitCell:
 class FitReport:
     """Hold what the data could and could not decide.
 
-    `rank` of `n_parameters`; predictions are out of fold, in the order of the cells.
+    `rank` of `n_parameters`; predictions are out of fold, in the order of the cells. `arrangement_rank` counts the
+    combinations of pair energies that arrangements decide, once a free term c_i c_j of the composition is allowed: where
+    it falls short of the number of pair energies, the rest follow from how the energy depends on composition alone.
     """
 
     n_cells: int
     n_parameters: int
     rank: int
     condition: float
+    arrangement_rank: int
+    n_pair_parameters: int
     ridge_energy: float
     ridge_volume: float
     energy_cv_eV: np.ndarray
@@ -91,6 +95,8 @@ def fit_pair_model(
         n_parameters=matrix.shape[1],
         rank=rank,
         condition=condition,
+        arrangement_rank=arrangement_rank(matrix, n, shells),
+        n_pair_parameters=len(shells) * n * (n - 1) // 2,
         ridge_energy=ridge_e,
         ridge_volume=ridge_v,
         energy_cv_eV=energy_cv,
@@ -188,6 +194,23 @@ def aliased_shells(matrix: np.ndarray, n_species: int, shells: Sequence[int]) ->
         if np.allclose(b, ratio * a, atol=1e-9):
             found.append((shells[s], shells[t]))
     return tuple(found)
+
+
+def arrangement_rank(matrix: np.ndarray, n_species: int, shells: Sequence[int]) -> int:
+    """Count the combinations of pair energies that remain decided when the composition may act freely by c_i c_j.
+
+    In 2x2x2 cells of A2 every pair of sites is of class 1 (shells 1, 4, ...), 2, 3 or 5, so that
+    8 p1 + 3 p2 + 3 p3 + p5 = 16 c_i c_j: shell 5 holds nothing of an arrangement that shells 1 to 3 do not.
+    """
+    i, j = np.triu_indices(n_species, 1)
+    fractions, n_pairs = matrix[:, :n_species], len(i) * len(shells)
+    pairs = matrix[:, n_species : n_species + n_pairs]
+    composition = np.hstack([fractions, matrix[:, n_species + n_pairs :], fractions[:, i] * fractions[:, j]])
+    basis, singular, _ = np.linalg.svd(composition, full_matrices=False)
+    basis = basis[:, singular > 1e-9 * singular[0]]
+    lengths = np.linalg.norm(pairs, axis=0).clip(1e-12)
+    left = np.linalg.svd((pairs - basis @ (basis.T @ pairs)) / lengths, compute_uv=False)
+    return int((left > 1e-9).sum())
 
 
 def arrangement_errors(

@@ -280,18 +280,32 @@ def _least_squares_lines(
     start = np.concatenate([centres, areas, np.full(n, width), [0.5, 0.0, 0.0]])
     lower = np.concatenate([centres - 0.6 * width, np.zeros(n), np.full(n, 0.3 * width), [0.0, -np.inf, -np.inf]])
     upper = np.concatenate([centres + 0.6 * width, np.full(n, np.inf), np.full(n, 3.5 * width), [1.0, np.inf, np.inf]])
-    middle, half = x.mean(), max(np.ptp(x) / 2, 1e-9)
+    ramp = (x - x.mean()) / max(np.ptp(x) / 2, 1e-9)
 
-    def model(theta: np.ndarray) -> np.ndarray:
-        out = theta[3 * n + 1] + theta[3 * n + 2] * (x - middle) / half
+    def shape(theta: np.ndarray, i: int, centre: float = 0.0, fwhm: float = 0.0, eta: float = 0.0) -> np.ndarray:
+        return line_shape(x, theta[i] + centre, theta[2 * n + i] + fwhm, theta[3 * n] + eta, radiation)
+
+    def residual_of(theta: np.ndarray) -> np.ndarray:
+        lines = sum(theta[n + i] * shape(theta, i) for i in range(n))
+        return (lines + theta[3 * n + 1] + theta[3 * n + 2] * ramp - y) / s
+
+    def jacobian_of(theta: np.ndarray) -> np.ndarray:
+        """Differentiate line by line: a parameter moves its own line only."""
+        out = np.zeros((len(x), len(theta)))
+        step = 1e-5 * width
         for i in range(n):
-            out = out + theta[n + i] * line_shape(x, theta[i], theta[2 * n + i], theta[3 * n], radiation)
-        return out
+            here, area = shape(theta, i), theta[n + i]
+            out[:, i] = area * (shape(theta, i, centre=step) - here) / step
+            out[:, n + i] = here
+            out[:, 2 * n + i] = area * (shape(theta, i, fwhm=step) - here) / step
+            out[:, 3 * n] += area * (shape(theta, i, eta=1e-4) - here) / 1e-4
+        out[:, 3 * n + 1], out[:, 3 * n + 2] = 1.0, ramp
+        return out / s[:, None]
 
     scale = np.concatenate(
         [np.full(n, width), np.maximum(areas, 1e-12), np.full(n, width), [1.0], np.full(2, s.mean())]
     )
-    fit = least_squares(lambda theta: (model(theta) - y) / s, start, bounds=(lower, upper), x_scale=scale, max_nfev=40)
+    fit = least_squares(residual_of, start, jac=jacobian_of, bounds=(lower, upper), x_scale=scale, max_nfev=40)
     residual = -fit.fun
     freedom = max(len(x) - len(start), 1)
     inflation = max(1.0, float(fit.fun @ fit.fun) / freedom)

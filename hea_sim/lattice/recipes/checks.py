@@ -1,7 +1,7 @@
-"""Hold the teacher against DFT, and make teacher labels that check a model where DFT has none.
+"""Hold the teacher against DFT at its own frames, and see how far relaxing moves a random cell.
 
 Run with the extra `mlip`: `python -m hea_sim.lattice.recipes.checks --data FOLDER_OF_NBMOTAW --out FOLDER`. It writes
-`checks-7net-0.npz`, which both recipes of shipped models read.
+`checks-7net-0.npz`, which the recipe of `nbmotativ-pairs` reads.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from hea_sim.lattice.recipes.dft_frames import (
 from hea_sim.lattice.recipes.teacher import STRAINS, cell_atoms, equation_of_state, load_teacher
 
 SEED = 7
-#: DFT frames labelled for each binary, and quaternary arrangements made by the teacher.
-PER_BINARY, QUATERNARY = 24, 24
-#: Volume per atom of the quaternary DFT frames (A^3).
-QUATERNARY_VOLUME_A3 = 17.033
+#: DFT frames labelled for each binary.
+PER_BINARY = 24
 
 
 def dft_against_teacher(data: Path, calculator: Any) -> dict[str, np.ndarray]:
@@ -76,18 +74,6 @@ def quaternary_frames(data: Path, calculator: Any) -> dict[str, np.ndarray]:
     }
 
 
-def quaternary_arrangements(calculator: Any) -> dict[str, np.ndarray]:
-    """Compute teacher energies of unrelaxed equiatomic Nb-Mo-Ta-W arrangements in cells without aliased shells."""
-    rng = np.random.default_rng(SEED)
-    occupations, energies = [], []
-    for k in range(QUATERNARY):
-        occupation = arrangement(np.full(4, 0.25), rng, ordered=k % 3 > 0)
-        atoms = cell_atoms(CellDesign(occupation, 4, ""), ELEMENTS, QUATERNARY_VOLUME_A3)
-        occupations.append(occupation)
-        energies.append(_energy(atoms, calculator) / len(atoms))
-    return {"quaternary_occupation": np.array(occupations), "quaternary_teacher_eV": np.array(energies)}
-
-
 def relaxation_of_random_cell(calculator: Any) -> dict[str, np.ndarray]:
     """Relax one random equiatomic Nb-Mo-Ta-Ti-V cell at three volumes: how far energy and volume move."""
     from ase.optimize import FIRE
@@ -130,8 +116,7 @@ def main() -> None:
     found |= dft_against_teacher(options.data, calculator)
     print("binary frames done", flush=True)
     found |= quaternary_frames(options.data, calculator)
-    found |= quaternary_arrangements(calculator)
-    print("quaternary cells done", flush=True)
+    print("quaternary frames done", flush=True)
     found |= relaxation_of_random_cell(calculator)
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **found)

@@ -74,19 +74,29 @@ def _b2_like(n_species: int, corner: np.ndarray, rng: np.random.Generator) -> np
 
 def _anneal_under_random_pairs(occupation: np.ndarray, n_species: int, rng: np.random.Generator) -> None:
     """Exchange unlike atoms under random pair energies on four shells, in place, down to a random temperature."""
-    tables = neighbour_table("A2", SIZE, 4)
     energies = []
-    for table in tables:
+    for table in neighbour_table("A2", SIZE, 4):
         raw = rng.normal(size=(n_species, n_species)) / np.sqrt(table.shape[1])
         energies.append((raw + raw.T) / 2)
-    n_trials = 4000
-    for temperature in np.geomspace(3.0, rng.uniform(0.1, 0.8), n_trials):
+    anneal_in_place(occupation, np.array(energies), np.geomspace(3.0, rng.uniform(0.1, 0.8), 4000), rng)
+
+
+def anneal_in_place(
+    occupation: np.ndarray, pair_energies: np.ndarray, temperatures: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Propose one exchange (Metropolis) at each of the temperatures, which are in the unit of the pair energies.
+
+    `pair_energies` is (shells, species, species). Designing a cell needs no speed: `hea_sim.sampling` has the fast
+    chain, but stands above this room.
+    """
+    tables = neighbour_table("A2", SIZE, len(pair_energies))
+    for temperature in temperatures:
         i, j = rng.integers(len(occupation), size=2)
         a, b = occupation[i], occupation[j]
         if a == b:
             continue
         change = 0.0
-        for table, pair in zip(tables, energies, strict=True):
+        for table, pair in zip(tables, pair_energies, strict=True):
             for here, old, new in ((i, a, b), (j, b, a)):
                 others = table[here][(table[here] != i) & (table[here] != j)]
                 change += float((pair[new, occupation[others]] - pair[old, occupation[others]]).sum())
