@@ -4,11 +4,11 @@ from hea_sim._lazy import lazy_names
 
 _NAMES = {
     "Composition": "alloy",
-    "Forecast": "forecast",
+    "Forecast": "forecasting",
     "anneal": "sampling.canonical",
     "build_crystal": "crystals",
     "first_opinion": "properties.rules",
-    "forecast": "forecast",
+    "forecast": "forecasting",
     "list_models": "registry.cards",
     "load_lattice_model": "lattice.pairs",
     "powder_lines": "diffraction.powder",

@@ -5,6 +5,7 @@ from hea_sim._lazy import lazy_names
 _NAMES = {
     "Campaign": "campaign",
     "classify_pattern": "xrd.classify",
+    "crosscheck": "claims",
     "read_campaign": "campaign",
     "read_labels": "io.labels",
     "read_micrograph": "io.micrographs",

@@ -14,13 +14,12 @@ import numpy as np
 from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, versions, write_atomic, write_json
 from hea_sim.errors import HEAError, InputError, MissingFileError
-from hea_sim.forecast import Forecast, forecast
+from hea_sim.forecasting import Forecast, forecast
 from hea_sim.records import Estimate, Evidence, Micrograph, PatternCall, Provenance, Segmentation
 from hea_vision.campaign import Campaign, read_campaign
-from hea_vision.crosscheck import (
-    assumed_phase,
+from hea_vision.claims import (
+    crosscheck,
     crosscheck_composition,
-    crosscheck_micrograph,
     crosscheck_pattern,
     crosscheck_structure,
     wrong_phase_control,
@@ -183,11 +182,9 @@ def compare(result: LoopResult) -> None:
     if expected is None:
         raise InputError("compare needs a forecast; call predict first")
     calls = list(result.calls.values())
-    result.claims = assumed_phase(expected)
+    labels = [*calls, *(segmentation for _, segmentation in result.images.values())]
+    result.claims = crosscheck(labels, expected, alternatives=result.alternatives, synthetic=campaign.synthetic)
     for call in calls:
-        result.claims += crosscheck_pattern(
-            call, expected, alternatives=result.alternatives, synthetic=campaign.synthetic
-        )
         for entry in campaign.structure:
             if entry.file in result.structures:
                 result.claims += crosscheck_structure(
@@ -197,8 +194,6 @@ def compare(result: LoopResult) -> None:
                     source=f"{entry.method} ({entry.file})",
                     alternatives=result.alternatives,
                 )
-    for _, labels in result.images.values():
-        result.claims += crosscheck_micrograph(labels, expected, calls, synthetic=campaign.synthetic)
     nominal = dict(Composition.parse(campaign.alloy))
     for source, means in result.compositions.items():
         result.claims += crosscheck_composition(

@@ -42,8 +42,8 @@ class FitReport:
     """Hold what the data could and could not decide.
 
     `rank` of `n_parameters`; predictions are out of fold, in the order of the cells. `arrangement_rank` counts the
-    combinations of pair energies that arrangements decide, once a free term c_i c_j of the composition is allowed: where
-    it falls short of the number of pair energies, the rest follow from how the energy depends on composition alone.
+    combinations of pair energies that arrangements decide, once a free term c_i c_j of the composition is allowed;
+    where it falls short of `n_pair_parameters`, the rest follow from how the energy depends on composition alone.
     """
 
     n_cells: int

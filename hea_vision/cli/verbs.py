@@ -279,7 +279,7 @@ def pattern(structure: Path, out: Path, config: Path | None, flags: Mapping[str,
 
 def predict(alloys: Sequence[str], json: bool) -> int:
     """Print a first opinion on compositions."""
-    from hea_sim.forecast import forecast
+    from hea_sim.forecasting import forecast
     from hea_vision.report.text import format_estimate, format_sets
 
     found = [

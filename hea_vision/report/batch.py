@@ -11,6 +11,7 @@ from hea_sim.documents import to_jsonable
 from hea_sim.records import Micrograph, PatternCall, Segmentation
 from hea_vision.batch import BatchResult
 from hea_vision.report.figures import micrograph_figure, pattern_figure, to_data_uri
+from hea_vision.report.text import count_text
 
 #: Figures on one page; more would make it too heavy to open.
 MOST_FIGURES = 60
@@ -39,7 +40,7 @@ def render_micrographs(result: BatchResult, images: Mapping[str, tuple[Micrograp
     rows = [
         {
             "input": row["input"],
-            "found": ", ".join(f"{n} {name}" for name, n in row["objects"].items() if n) or "matrix alone",
+            "found": ", ".join(count_text(name, n) for name, n in row["objects"].items() if n) or "matrix alone",
             "note": ", ".join(f"{name} {100 * f['value']:.2f} % of the area" for name, f in row["fractions"].items()),
         }
         for row in result.results

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from hea_sim.diffraction.powder import powder_pattern
 from hea_sim.diffraction.profile import Instrument
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
+from hea_vision.report.text import count_text
 
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = (
     "#000000",
@@ -133,7 +134,7 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
     low, high = np.percentile(micrograph.image, (0.5, 99.5))
     left.imshow(micrograph.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
     right.imshow(overlay_rgb(micrograph, labels), interpolation="antialiased")
-    found = ", ".join(f"{n} {name}" for name, n in labels.objects.items() if n) or "no second phase, no pore"
+    found = ", ".join(count_text(name, n) for name, n in labels.objects.items() if n) or "no second phase, no pore"
     left.set_title(Path(micrograph.source).name, loc="left", fontsize=9)
     right.set_title(f"{labels.model}: {found}", loc="left", fontsize=9)
     for axes in (left, right):

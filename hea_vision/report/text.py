@@ -47,3 +47,14 @@ def measured_text(claim: Evidence) -> str:
 def predicted_text(claim: Evidence) -> str:
     """Write the expected side of a claim."""
     return format_estimate(claim.predicted) if claim.predicted else format_sets(claim.predicted_sets)
+
+
+def count_text(name: str, n: int) -> str:
+    """Write how many objects of a class there are.
+
+    >>> count_text("pore", 5), count_text("second phase", 3)
+    ('5 pores', '3 areas of second phase')
+    """
+    if name == "pore":
+        return f"{n} pore" + "s" * (n != 1)
+    return f"{n} area" + "s" * (n != 1) + f" of {name}"

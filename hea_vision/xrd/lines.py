@@ -20,6 +20,8 @@ from hea_sim.records import Pattern
 
 #: A line must stand this many standard deviations above the noise of its own width.
 _DETECTION_SIGMA = 5.0
+#: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
+_KEPT_SIGMA = 2.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +255,7 @@ def _fit_group(
         centre, area, fwhm = theta[i], theta[n + i], theta[2 * n + i]
         centre_std = max(np.sqrt(covariance[i, i]), 0.02 * fwhm, 0.1 * step)
         area_std = np.sqrt(covariance[n + i, n + i]) + 1e-30
-        if area <= 0 or area / area_std < _DETECTION_SIGMA - 1 or not low < centre < high:
+        if area <= 0 or area / area_std < _KEPT_SIGMA or not low < centre < high:
             continue
         d = float(spacing_A(centre, radiation.wavelength_A))
         lines.append(

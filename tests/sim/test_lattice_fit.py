@@ -68,9 +68,24 @@ def test_aliased_shells_of_small_cells_are_refused(rng, shells):
         fit_pair_model(cells, SPECIES, name="x", shells=shells)
 
 
-def test_fifth_shell_of_small_cells_is_distinct(rng):
-    _, report = fit_pair_model(cells_of(true_model(rng), rng, size=(2, 2, 2)), SPECIES, name="x", shells=(1, 2, 3, 5))
-    assert report.rank == report.n_parameters
+def test_fifth_shell_of_small_cells_is_a_term_of_the_composition(rng):
+    cells = cells_of(true_model(rng), rng, size=(2, 2, 2))
+    for cell in cells:
+        c = np.bincount(cell.occupation, minlength=3) / 16
+        p1, p2, p3, _, p5 = pair_fractions(cell.occupation, "A2", (2, 2, 2), 5, 3)
+        unlike = ~np.eye(3, dtype=bool)
+        assert np.allclose((8 * p1 + 3 * p2 + 3 * p3 + p5)[unlike], 16 * np.outer(c, c)[unlike])
+    _, three = fit_pair_model(cells, SPECIES, name="x", shells=(1, 2, 3))
+    assert three.arrangement_rank == three.n_pair_parameters == 9
+    _, four = fit_pair_model(cells, SPECIES, name="x", shells=(1, 2, 3, 5))
+    assert four.rank == four.n_parameters  # the plain rank does not see it
+    assert four.arrangement_rank == 9 < four.n_pair_parameters == 12
+
+
+def test_five_shells_are_decided_by_larger_cells(rng):
+    cells = cells_of(true_model(rng), rng, size=(4, 4, 4))
+    _, report = fit_pair_model(cells, SPECIES, name="x", shells=(1, 2, 3, 4, 5))
+    assert report.arrangement_rank == report.n_pair_parameters == 15
 
 
 def test_too_few_cells_and_missing_element(rng):

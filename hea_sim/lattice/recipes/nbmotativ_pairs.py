@@ -27,7 +27,7 @@ from hea_sim.lattice.pairs import KIND, PairModel, model_arrays
 from hea_sim.lattice.recipes import scores
 from hea_sim.lattice.recipes.designs import SIZE, CellDesign, design_cells
 from hea_sim.lattice.recipes.teacher import equation_of_state, label_cells
-from hea_sim.registry.cards import MODELS, DataSource, ModelCard, Score, save_model
+from hea_sim.registry.cards import MODELS, ModelCard, Score, save_model
 
 NAME = "nbmotativ-pairs"
 SHELLS = (1, 2, 3, 4, 5)
@@ -128,17 +128,10 @@ def make(folder: Path, out: Path) -> ModelCard:
 
 
 def _card(found: Mapping[str, Score], n_cells: int) -> ModelCard:
-    licences = {"7net-0 (SevenNet 0.13)": "GPL-3.0-or-later", "CHGNet 0.3.0 (chgnet 0.4.2)": "BSD-3-Clause-LBNL"}
-    sources = {"7net-0 (SevenNet 0.13)": "sevenn", "CHGNet 0.3.0 (chgnet 0.4.2)": "chgnet"}
-    citations = {"sevenn": "doi:10.1021/acs.jctc.4c00190", "chgnet": "doi:10.1038/s42256-023-00716-3"}
-    used = {"sevenn": f"labels of {n_cells} cells at three volumes", "chgnet": "labels of 21 of them, for the spread"}
-    data = tuple(
-        DataSource(
-            name=name, source=f"Python wheel {sources[name]}", licence=licence,
-            citation=citations[sources[name]], used=used[sources[name]],
-        )
-        for name, licence in licences.items()
-    )  # fmt: skip
+    data = (
+        scores.teacher_source("7net-0", f"labels of {n_cells} cells at three volumes"),
+        scores.teacher_source("CHGNet 0.3.0", "labels of 21 of them, for the spread"),
+    )
     return ModelCard(
         name=NAME,
         kind=KIND,

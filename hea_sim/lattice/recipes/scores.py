@@ -38,6 +38,10 @@ def fit_scores(report: FitReport, folds: int) -> dict[str, Score]:
         ),
         "volume_cv_rmse": score(report.volume_cv_rmse_A3, "A^3/atom", cv, report.n_cells),
         "rank": score(report.rank, "1", f"of {report.n_parameters} columns; condition {report.condition:.3g}"),
+        "arrangement_rank": score(
+            report.arrangement_rank, "1",
+            f"of {report.n_pair_parameters} pair energies, that arrangements decide beside a free c_i c_j",
+        ),
     }  # fmt: skip
 
 
@@ -120,18 +124,6 @@ def quaternary_scores(model: PairModel, frames: Sequence[Any]) -> dict[str, Scor
     }
 
 
-def quaternary_teacher_scores(model: PairModel, checks: Mapping[str, np.ndarray]) -> dict[str, Score]:
-    """Compare a Nb-Mo-Ta-W model with the teacher over equiatomic arrangements in 128-atom cells."""
-    teacher = checks["quaternary_teacher_eV"]
-    own = np.array([model.energy_eV_per_atom(o, (4, 4, 4)) for o in checks["quaternary_occupation"]])
-    apart, n = own - teacher, len(teacher)
-    how = "model against 7net-0 (unrelaxed) over quaternary arrangements of 128 atoms; 7net-0 itself errs, see its card"
-    return {
-        "quaternary_arrangement_against_7net": score(1e3 * apart.std(ddof=1), "meV/atom", how, n),
-        "quaternary_arrangement_correlation": score(float(np.corrcoef(own, teacher)[0, 1]), "1", how, n),
-    }
-
-
 def dft_source(data: Path, used: str) -> DataSource:
     """Describe the Nb-Mo-Ta-W DFT set."""
     return DataSource(
@@ -142,3 +134,23 @@ def dft_source(data: Path, used: str) -> DataSource:
         used=used,
         sha256={f"{name}.extxyz.xz": sha256_of(data / f"{name}.extxyz.xz") for name in ("train", "test")},
     )
+
+
+#: Teachers: wheel, licence as the wheel states it and where, citation. Their weights ship in the same wheel.
+TEACHERS = {
+    "7net-0": (
+        "sevenn 0.13.0", "MIT (field License and classifier in the wheel's METADATA; licenses/LICENSE beside it)",
+        "Y. Park et al., J. Chem. Theory Comput. 20, 4857 (2024), doi:10.1021/acs.jctc.4c00190",
+    ),
+    "CHGNet 0.3.0": (
+        "chgnet 0.4.2",
+        "Modified BSD (field License in the wheel's METADATA; the text in its licenses/LICENSE is BSD-3-Clause-LBNL)",
+        "B. Deng et al., Nat. Mach. Intell. 5, 1031 (2023), doi:10.1038/s42256-023-00716-3",
+    ),
+}  # fmt: skip
+
+
+def teacher_source(name: str, used: str) -> DataSource:
+    """Describe a teacher whose weights ship in its wheel."""
+    wheel, licence, citation = TEACHERS[name]
+    return DataSource(name=name, source=f"Python wheel {wheel}", licence=licence, citation=citation, used=used)

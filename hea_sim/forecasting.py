@@ -46,6 +46,27 @@ class Forecast:
     order_parameter: float | None = None
     notes: Sequence[str] = field(default_factory=tuple)
 
+    @classmethod
+    def of(cls, simulation: Simulation) -> Forecast:
+        """Take a simulated cell for what is expected; phases come from the rules, as for any alloy."""
+        from hea_sim.properties import first_opinion
+
+        opinion = first_opinion(simulation.alloy)
+        order = sublattice_order(simulation)
+        ordered = simulation.lattice == "A2" and order > ORDERED_ABOVE
+        return cls(
+            alloy=simulation.alloy,
+            phase_sets=opinion.phase_sets,
+            phase_source="hea-bench rules",
+            volume_A3=_per_atom(simulation.lattice_A, simulation.lattice),
+            volume_source=f"simulated cell, {simulation.model}",
+            opinion=opinion,
+            simulation=simulation,
+            order_sets=[["B2" if ordered else simulation.lattice]],
+            order_parameter=order,
+            notes=tuple(opinion.notes),
+        )
+
     def lattice_parameter(self, structure: str) -> Estimate:
         """Give the cubic lattice parameter in Angstrom that this volume would have in a structure ("A1", "A2")."""
         scale = atoms_per_cell(structure) ** (1 / 3)
@@ -80,27 +101,22 @@ def forecast(
     from hea_sim.properties import first_opinion
 
     composition = Composition.parse(alloy)
+    model = model_for(composition)
+    if model is not None and simulate:
+        return Forecast.of(
+            _simulate(composition, model, equilibration_temperature_K, measurement_temperature_K, size, seed)
+        )
     opinion = first_opinion(composition)
     notes: list[str] = list(opinion.notes)
-    model = model_for(composition)
-    simulation, order_sets, order_parameter = None, [], None
     if model is None:
         volume, source = _elemental_volume(composition, measurement_temperature_K)
         notes.append(
             f"no lattice model is shipped for {composition.formula}: its phase comes from the rules, its volume from"
             " the elements (Vegard), its order from nowhere"
         )
-    elif simulate:
-        simulation = _simulate(composition, model, equilibration_temperature_K, measurement_temperature_K, size, seed)
-        volume = _per_atom(simulation.lattice_A, model.lattice)
-        source = f"simulated cell, {model.name}"
-        order_parameter = sublattice_order(simulation)
-        ordered = model.lattice == "A2" and order_parameter > ORDERED_ABOVE
-        order_sets = [["B2" if ordered else model.lattice]]
     else:
         lattice_A = predict_lattice_parameter(model, composition, None, temperature_K=measurement_temperature_K)
-        volume = _per_atom(lattice_A, model.lattice)
-        source = f"random alloy, {model.name}"
+        volume, source = _per_atom(lattice_A, model.lattice), f"random alloy, {model.name}"
     return Forecast(
         alloy=composition.formula,
         phase_sets=opinion.phase_sets,
@@ -108,9 +124,6 @@ def forecast(
         volume_A3=volume,
         volume_source=source,
         opinion=opinion,
-        simulation=simulation,
-        order_sets=order_sets,
-        order_parameter=order_parameter,
         notes=notes,
     )
 

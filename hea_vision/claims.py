@@ -15,8 +15,8 @@ import numpy as np
 
 from hea_sim.crystals import prototype
 from hea_sim.diffraction.radiation import radiation as get_radiation
-from hea_sim.forecast import Forecast, superlattice_percent
-from hea_sim.records import Estimate, Evidence, PatternCall, Segmentation
+from hea_sim.forecasting import Forecast, superlattice_percent
+from hea_sim.records import Estimate, Evidence, PatternCall, Segmentation, Simulation
 
 AGREE_Z, DISAGREE_Z = 2.0, 3.0
 #: Systematic error of an EDS composition without standards, relative.
@@ -96,6 +96,35 @@ def judge_names(measured: Sets, predicted: Sets, *, independent: bool) -> dict[s
 
 def _names(sets: set[tuple[str, ...]]) -> str:
     return " or ".join("+".join(s) for s in sorted(sets)) or "nothing"
+
+
+def crosscheck(
+    labels: Sequence[PatternCall | Segmentation],
+    expected: Forecast | Simulation,
+    *,
+    alternatives: Sequence[Forecast] = (),
+    synthetic: bool = False,
+) -> list[Evidence]:
+    """Hold labelled patterns and micrographs of one specimen against a forecast, or against a simulated cell.
+
+    Parameters
+    ----------
+    labels
+        From `classify_pattern` and `segment`.
+    alternatives
+        Forecasts of other alloys; a number can only agree where one of them could have been told apart.
+    synthetic
+        True for evidence that this project's own forward models made: its agreement is assumed.
+    """
+    forecast = expected if isinstance(expected, Forecast) else Forecast.of(expected)
+    calls = [x for x in labels if isinstance(x, PatternCall)]
+    claims = assumed_phase(forecast)
+    for call in calls:
+        claims += crosscheck_pattern(call, forecast, alternatives=alternatives, synthetic=synthetic)
+    for item in labels:
+        if isinstance(item, Segmentation):
+            claims += crosscheck_micrograph(item, forecast, calls, synthetic=synthetic)
+    return claims
 
 
 def crosscheck_pattern(

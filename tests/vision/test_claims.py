@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hea_sim.forecast import forecast
+from hea_sim.forecasting import forecast
 from hea_sim.records import Estimate, PatternCall, Phase, Segmentation
-from hea_vision.crosscheck import (
+from hea_vision.claims import (
     crosscheck_composition,
     crosscheck_micrograph,
     crosscheck_pattern,
