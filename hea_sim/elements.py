@@ -10,8 +10,9 @@ What each entry was checked against (`tests/sim/test_elements.py` repeats the co
   because its density is the nearer one. They also agree with `ase.data.reference_states` within its rounding to
   0.01 A, but for Mn, Sn (as Wyckoff) and La (given as hcp there).
 - Volumes of all 36: against the densities of `xraydb`, within 0.8 %; its density of Mn is an old one.
-- Thermal expansion of all 36, linear, near 298 K, averaged over directions: the CRC Handbook's, confirmed by pymatgen's
-  element data (Ge corrected from 5.9; Mg, for which pymatgen has 8.2, by a compilation that quotes the Handbook).
+- Thermal expansion of all 36, linear, near 298 K, averaged over directions: entered from memory; confirmed by
+  pymatgen's element data but for Mg, where pymatgen's 8.2 stands against 24.8 in a compilation that quotes the CRC
+  Handbook. Ge was corrected from 5.9 by both.
 - The extrapolated structures, and `SOLID_SOLUTIONS` but for four: from memory, not confirmed.
 
 Structures that the element does not have at 298 K are extrapolated and carry their own standard deviation:

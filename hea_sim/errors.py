@@ -43,3 +43,17 @@ def unknown_name(what: str, got: str, known: Iterable[str]) -> UnknownNameError:
     near = difflib.get_close_matches(str(got), names, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else "."
     return UnknownNameError(f"unknown {what} '{got}'{hint} Known: {', '.join(names) or 'none'}")
+
+
+def one_line_error(error: BaseException) -> str:
+    """Write an error in one line; one that was not raised on purpose is named by its kind.
+
+    >>> one_line_error(InputError("a.xy: empty;\\n give data")), one_line_error(ValueError("bad"))
+    ('a.xy: empty; give data', 'ValueError: bad')
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, HEAError):
+        return text
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {text}"

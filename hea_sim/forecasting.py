@@ -6,9 +6,9 @@ elements, and says so. A lattice Monte Carlo cannot predict its own lattice: tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 ANNEALING_LADDER_K = (4000.0, 3000.0, 2000.0, 1400.0, 1000.0)
 #: Long-range order parameter of the best-sorted species above which a cell is called ordered.
 ORDERED_ABOVE = 0.3
+#: Relative difference of the volume per atom between close-packed and bcc metals, taken as a std.
+STRUCTURE_CHANGE_OF_VOLUME = 0.01
+#: A model whose error on differences between arrangements exceeds this share of their spread predicts no order.
+UNRELIABLE_ABOVE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,7 +36,8 @@ class Forecast:
     """Hold what is expected of one alloy at the temperature of measurement.
 
     `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the rules; `volume_A3` per atom with
-    the model's own std; `order_sets` what the simulated cell shows, empty without a simulation.
+    the model's own std, for atoms on `volume_lattice` (empty: averaged over structures); `order_sets` what the
+    simulated cell shows, both kinds where its model cannot tell, empty without a simulation.
     """
 
     alloy: str
@@ -40,10 +45,11 @@ class Forecast:
     phase_source: str
     volume_A3: Estimate
     volume_source: str
+    volume_lattice: str
     opinion: CompositionOpinion
     simulation: Simulation | None = None
     order_sets: Sequence[Sequence[str]] = ()
-    order_parameter: float | None = None
+    order_parameter: Estimate | None = None
     notes: Sequence[str] = field(default_factory=tuple)
 
     @classmethod
@@ -53,25 +59,28 @@ class Forecast:
 
         opinion = first_opinion(simulation.alloy)
         order = sublattice_order(simulation)
-        ordered = simulation.lattice == "A2" and order > ORDERED_ABOVE
         return cls(
             alloy=simulation.alloy,
             phase_sets=opinion.phase_sets,
             phase_source="hea-bench rules",
             volume_A3=_per_atom(simulation.lattice_A, simulation.lattice),
             volume_source=f"simulated cell, {simulation.model}",
+            volume_lattice=simulation.lattice,
             opinion=opinion,
             simulation=simulation,
-            order_sets=[["B2" if ordered else simulation.lattice]],
+            order_sets=order_alternatives(simulation, order),
             order_parameter=order,
-            notes=tuple(opinion.notes),
+            notes=_notes(opinion),
         )
 
     def lattice_parameter(self, structure: str) -> Estimate:
         """Give the cubic lattice parameter in Angstrom that this volume would have in a structure ("A1", "A2")."""
         scale = atoms_per_cell(structure) ** (1 / 3)
         value = scale * self.volume_A3.value ** (1 / 3)
-        std = value / 3 * (self.volume_A3.std or 0.0) / self.volume_A3.value
+        relative = (self.volume_A3.std or 0.0) / self.volume_A3.value
+        if self.volume_lattice not in ("", structure):
+            relative = float(np.hypot(relative, STRUCTURE_CHANGE_OF_VOLUME))
+        std = value / 3 * relative
         return Estimate.normal(value, std, unit="A", method=f"{self.volume_source}, as {structure}")
 
 
@@ -107,7 +116,7 @@ def forecast(
             _simulate(composition, model, equilibration_temperature_K, measurement_temperature_K, size, seed)
         )
     opinion = first_opinion(composition)
-    notes: list[str] = list(opinion.notes)
+    notes = list(_notes(opinion))
     if model is None:
         volume, source = _elemental_volume(composition, measurement_temperature_K)
         notes.append(
@@ -123,9 +132,16 @@ def forecast(
         phase_source="hea-bench rules",
         volume_A3=volume,
         volume_source=source,
+        volume_lattice=model.lattice if model else "",
         opinion=opinion,
         notes=notes,
     )
+
+
+def _notes(opinion: CompositionOpinion) -> tuple[str, ...]:
+    reasons = opinion.domain.get("reasons", [])
+    outside = [f"outside the domain of the rules: {'; '.join(reasons)}"] if reasons else []
+    return (*opinion.notes, *outside)
 
 
 def _simulate(
@@ -164,12 +180,44 @@ def _per_atom(lattice_A: Estimate, structure: str) -> Estimate:
     )
 
 
-def sublattice_order(simulation: Simulation) -> float:
-    """Compute how far the best-sorted species of a bcc cell keeps to one sublattice, 0 to 1; 0 for other lattices."""
+def sublattice_order(simulation: Simulation) -> Estimate:
+    """Compute how far the best-sorted species of a bcc cell keeps to one sublattice, 0 to 1; 0 for other lattices.
+
+    The std is what the finite number of atoms of that species gives in a random cell.
+    """
+    method = "difference of sublattice occupancies over their sum, best-sorted species of the last sample"
+    first, second = np.zeros(1), np.zeros(1)
+    if simulation.lattice == "A2":
+        first, second = simulation.trace["sublattice_occupancy"]
+    total = np.asarray(first) + np.asarray(second)
+    present = total > 0
+    if not present.any():
+        return Estimate(value=0.0, std=0.0, unit="1", method="no order is defined on this lattice")
+    parameter = np.abs(np.asarray(first) - np.asarray(second))[present] / total[present]
+    atoms = total[present] * len(simulation.atoms) / 2
+    best = int(np.argmax(parameter * np.sqrt(atoms)))
+    return Estimate(value=float(parameter[best]), std=float(1 / np.sqrt(atoms[best])), unit="1", method=method)
+
+
+def order_alternatives(simulation: Simulation, order: Estimate) -> list[list[str]]:
+    """List what the simulated cell may be: ordered, not, or both where its model cannot tell arrangements apart."""
     if simulation.lattice != "A2":
-        return 0.0
-    first, second = simulation.trace["sublattice_occupancy"]
-    return float(np.max(np.abs(first - second) / (first + second)))
+        return [[simulation.lattice]]
+    if _arrangement_error(simulation.card) >= UNRELIABLE_ABOVE:
+        return [["A2"], ["B2"]]
+    ordered = order.value > max(ORDERED_ABOVE, 4 * (order.std or 0.0))
+    return [["B2"]] if ordered else [["A2"]]
+
+
+def _arrangement_error(card: Mapping[str, Any]) -> float:
+    """Compare a model's error on differences between arrangements with their spread, by the worst score of its card."""
+    scores = card.get("scores", {})
+    pairs = (
+        ("arrangement_cv_rmse", "arrangement_spread"),
+        ("teacher_arrangement_rmse", "teacher_arrangement_dft_spread"),
+    )
+    ratios = [scores[e]["value"] / scores[s]["value"] for e, s in pairs if e in scores and s in scores]
+    return max(ratios, default=1.0)
 
 
 def superlattice_percent(

@@ -183,6 +183,7 @@ class PatternCall:
     """Hold what a labeller says of one pattern.
 
     `phases` are present in at least trace_limit of the weight; `traces` are found below it.
+    `synthetic` marks a pattern that this project's own forward model made.
     `prediction_sets` are alternative assemblages at `set_level`. `in_scope` is False where no metallic phase
     explains the pattern; `reason` then says why, and `phases` lists candidates.
     """
@@ -201,6 +202,8 @@ class PatternCall:
     unexplained_lines: Sequence[Mapping[str, float]] = ()
     notes: Sequence[str] = ()
     method: str = ""
+    synthetic: bool = False
+    provenance: Provenance | None = None
     curves: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
 

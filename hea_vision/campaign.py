@@ -147,7 +147,7 @@ def load_job(kind: type[Job], data: Mapping[str, Any], where: str) -> Job:
 
 def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
     problem = error.errors()[0]
-    place = ".".join(str(p) for p in problem["loc"])
+    place = ".".join(str(p) for p in problem["loc"]) or "settings"
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, HEAError):
         return f"{place}: {cause}"

@@ -1,10 +1,4 @@
-"""Hold labels against what simulation and rules expect: one `Evidence` a claim, able to say no.
-
-Numbers: z = (measured - predicted) / sqrt(measurement_std^2 + model_std^2). `agree` needs |z| <= 2 and a named
-alternative that this pair could have told apart; `disagree` needs |z| > 3; all else is `inconclusive`.
-Names: `disagree` where the measured and the predicted 99 % sets share no assemblage, `agree` where both hold the same
-single one, else `inconclusive`. A value that was an input of the simulation is `assumed`.
-"""
+"""Hold labels against what simulation and rules expect: one `Evidence` a claim, able to say no (see `verdicts`)."""
 
 from __future__ import annotations
 
@@ -13,89 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from hea_sim.crystals import prototype
+from hea_sim.crystals import atoms_per_cell, prototype
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.forecasting import Forecast, superlattice_percent
 from hea_sim.records import Estimate, Evidence, PatternCall, Segmentation, Simulation
+from hea_vision.verdicts import judge_names, judge_numbers
 
-AGREE_Z, DISAGREE_Z = 2.0, 3.0
 #: Systematic error of an EDS composition without standards, relative.
 EDS_RELATIVE_STD = 0.05
+#: Area fraction of a second phase that a laboratory pattern cannot miss.
+PATTERN_LIMIT = 0.05
 #: Error of a nominal composition (weighing, evaporation), at.%.
 NOMINAL_STD_AT_PERCENT = 0.5
-
-Sets = Sequence[Sequence[str]]
-
-
-def judge_numbers(
-    measured: Estimate, predicted: Estimate, *, independent: bool, alternatives: Mapping[str, Estimate]
-) -> dict[str, Any]:
-    """Decide on a numerical claim; return the fields of an `Evidence`.
-
-    Parameters
-    ----------
-    alternatives
-        What other named hypotheses predict for the same quantity.
-    """
-    spread = float(np.hypot(measured.std or 0.0, predicted.std or 0.0))
-    z = (measured.value - predicted.value) / spread if spread > 0 else float("inf")
-    resolvable = DISAGREE_Z * spread
-    told = {name: _tells_apart(predicted, other, measured) for name, other in alternatives.items()}
-    fields: dict[str, Any] = {
-        "measured": measured,
-        "predicted": predicted,
-        "z": z,
-        "resolvable_difference": resolvable,
-        "independent": independent,
-        "alternatives": {n: "told apart" if yes else "not told apart" for n, yes in told.items()},
-    }
-    apart, close = [n for n, yes in told.items() if yes], [n for n, yes in told.items() if not yes]
-    if not independent:
-        verdict, reason = "assumed", "the measured side shares its input with the prediction"
-    elif abs(z) > DISAGREE_Z:
-        verdict, reason = "disagree", f"|z| = {abs(z):.1f} > {DISAGREE_Z:g}"
-    elif abs(z) > AGREE_Z:
-        verdict, reason = "inconclusive", f"|z| = {abs(z):.1f} lies between {AGREE_Z:g} and {DISAGREE_Z:g}"
-    elif not apart:
-        why = f"not told apart from {', '.join(close)}" if close else "no named alternative to tell it from"
-        verdict, reason = "inconclusive", f"|z| = {abs(z):.1f}, but {why}"
-        reason += f" (resolvable difference {resolvable:.3g} {measured.unit})"
-    else:
-        verdict, reason = "agree", f"|z| = {abs(z):.1f}; told apart from {', '.join(apart)}"
-        reason += f", not from {', '.join(close)}" if close else ""
-    return {**fields, "verdict": verdict, "reason": reason}
-
-
-def _tells_apart(predicted: Estimate, other: Estimate, measured: Estimate) -> bool:
-    spread = np.sqrt((measured.std or 0) ** 2 + max(predicted.std or 0, other.std or 0) ** 2)
-    return bool(abs(other.value - predicted.value) > DISAGREE_Z * spread)
-
-
-def judge_names(measured: Sets, predicted: Sets, *, independent: bool) -> dict[str, Any]:
-    """Decide on a named claim; return the fields of an `Evidence`."""
-    left, right = {tuple(sorted(s)) for s in measured}, {tuple(sorted(s)) for s in predicted}
-    fields: dict[str, Any] = {
-        "measured_sets": [list(s) for s in sorted(left)],
-        "predicted_sets": [list(s) for s in sorted(right)],
-        "independent": independent,
-    }
-    shared = left & right
-    if not independent:
-        verdict, reason = "assumed", "the measured side shares its input with the prediction"
-    elif not left or not right:
-        verdict, reason = "inconclusive", "one side names nothing"
-    elif not shared:
-        verdict, reason = "disagree", f"{_names(left)} was measured, {_names(right)} expected: nothing in common"
-    elif left == right and len(left) == 1:
-        verdict, reason = "agree", f"both sides name {_names(left)} alone"
-    else:
-        verdict = "inconclusive"
-        reason = f"both allow {_names(shared)}; measured leaves {_names(left)}, expected leaves {_names(right)}"
-    return {**fields, "verdict": verdict, "reason": reason}
-
-
-def _names(sets: set[tuple[str, ...]]) -> str:
-    return " or ".join("+".join(s) for s in sorted(sets)) or "nothing"
 
 
 def crosscheck(
@@ -139,6 +62,7 @@ def crosscheck_pattern(
     synthetic
         True for patterns that this project's own forward model made.
     """
+    synthetic = synthetic or call.synthetic
     common: dict[str, Any] = {"against": expected.alloy, "measured_source": call.input}
     if not call.in_scope:
         return [
@@ -153,19 +77,41 @@ def crosscheck_pattern(
                 predicted_source=expected.phase_source,
             )
         ]
-    fundamental = {tuple(sorted(prototype(n).fundamental for n in s)) for s in call.prediction_sets}
-    out = [
-        Evidence(
-            claim="phase",
-            kind="phase",
-            **common,
-            predicted_source=expected.phase_source,
-            **judge_names(sorted(fundamental), expected.phase_sets, independent=not synthetic),
-        )
+    return [
+        _phase_claim(call, expected, synthetic, common),
+        *_lattice_claims(call, expected, alternatives, synthetic, common),
+        *_order_claims(call, expected, synthetic, common),
     ]
-    out += _lattice_claims(call, expected, alternatives, synthetic, common)
-    out += _order_claims(call, expected, synthetic, common)
-    return out
+
+
+#: What the rules call an assemblage that they do not resolve.
+SEVERAL = "several phases"
+
+
+def fundamental_sets(call: PatternCall) -> list[list[str]]:
+    """Reduce the assemblages of a label to fundamental lattices, each named once."""
+    found = {tuple(sorted({prototype(n).fundamental for n in s})) for s in call.prediction_sets}
+    return [list(s) for s in sorted(found)]
+
+
+def _phase_claim(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, Any]) -> Evidence:
+    """Compare assemblages; several phases that the rules do not name cover every measured assemblage of several."""
+    measured = fundamental_sets(call)
+    # Two phases of one lattice are several phases as well.
+    several = [s for s in measured if len(s) > 1]
+    if len(call.phases) > 1 and not several:
+        measured = several = [[p.name for p in call.phases]]
+    predicted = [list(s) for s in expected.phase_sets]
+    if expected.opinion.multi_unresolved:
+        predicted = [s for s in predicted if len(s) == 1] + (several or [[SEVERAL]])
+    fields = judge_names(measured, predicted, independent=not synthetic)
+    if expected.opinion.multi_unresolved:
+        fields["predicted_sets"] = [s for s in predicted if len(s) == 1 and s != [SEVERAL]] + [[SEVERAL]]
+    domain = expected.opinion.domain
+    if not synthetic and not domain["in_domain"]:
+        fields["verdict"] = "inconclusive"
+        fields["reason"] = f"outside the domain of the rules: {'; '.join(domain['reasons'])}"
+    return Evidence(claim="phase", kind="phase", **common, predicted_source=expected.phase_source, **fields)
 
 
 def _lattice_claims(
@@ -250,12 +196,10 @@ def _order_line(call: PatternCall, test: Mapping[str, object], expected: Forecas
     text = str(test["reason"])
     if expected.simulation is None or test["phase"] != "A2" or expected.simulation.lattice != "A2":
         return text
-    own = superlattice_percent(expected.simulation, get_radiation(_radiation_name(call)))
+    if len(expected.order_sets) > 1:
+        text += ". The model cannot tell arrangements apart well enough to predict order (see its card)"
+    own = superlattice_percent(expected.simulation, get_radiation(call.radiation))
     return f"{text}. The simulated cell's own (100) line is {own:.2g} % of its strongest"
-
-
-def _radiation_name(call: PatternCall) -> str:
-    return call.radiation.removesuffix(" A") if call.radiation.endswith(" A") else call.radiation
 
 
 def crosscheck_micrograph(
@@ -306,11 +250,19 @@ def crosscheck_micrograph(
 
 
 def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, Any]) -> Evidence:
-    """Compare how many phases a picture and a pattern of the same specimen show."""
-    image = "several phases" if labels.objects.get("second phase", 0) else "one phase"
-    sizes = {len(s) for s in call.prediction_sets}
-    pattern = [[{True: "one phase", False: "several phases"}[n == 1]] for n in sorted(sizes)]
-    fields = judge_names([[image]], pattern, independent=bool(common["independent"]))
+    """Compare how many phases a picture and a pattern of the same specimen show.
+
+    A picture without a second phase does not exclude one: contrast may be missing. One with a second phase contradicts
+    a pattern of one phase only where its area is more than a pattern could miss.
+    """
+    second = labels.fractions.get("second phase")
+    sure = labels.objects.get("second phase", 0) > 0 and second is not None and (second.low or 0.0) > PATTERN_LIMIT
+    picture = [[SEVERAL]] if sure else [["one phase"], [SEVERAL]]
+    pattern = [[name] for name in sorted({"one phase" if len(s) == 1 else SEVERAL for s in call.prediction_sets})]
+    independent = bool(common["independent"]) and not call.synthetic
+    fields = judge_names(picture, pattern, independent=independent)
+    if independent and not sure:
+        fields["reason"] = "the picture shows no second phase large enough for a pattern to contradict it"
     return Evidence(
         claim="number of phases, picture against pattern",
         kind="fraction",
@@ -320,9 +272,18 @@ def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapp
 
 
 def crosscheck_composition(
-    means: Mapping[str, Estimate], nominal: Mapping[str, float], *, alloy: str, source: str, synthetic: bool = False
+    means: Mapping[str, Estimate],
+    nominal: Mapping[str, float],
+    *,
+    alloy: str,
+    source: str,
+    alternatives: Mapping[str, Mapping[str, float]] | None = None,
+    synthetic: bool = False,
 ) -> list[Evidence]:
-    """Hold a measured mean composition (at.%) against the nominal one, element by element."""
+    """Hold a measured mean composition (at.%) against the nominal one, element by element.
+
+    `alternatives` are the nominal atomic fractions of other alloys, by name.
+    """
     out = []
     for element in sorted(set(means) | set(nominal)):
         expected = Estimate.normal(
@@ -351,26 +312,39 @@ def crosscheck_composition(
         measured = Estimate.normal(
             mean.value, std, unit="at.%", n=mean.n, method=f"{mean.method}; 5 % for no standards"
         )
-        without = Estimate.normal(0.0, NOMINAL_STD_AT_PERCENT, unit="at.%", method="element absent")
-        fields = judge_numbers(
-            measured, expected, independent=not synthetic, alternatives={f"an alloy without {element}": without}
-        )
+        others = {
+            name: Estimate.normal(
+                100 * fractions.get(element, 0.0), NOMINAL_STD_AT_PERCENT, unit="at.%", method="nominal composition"
+            )
+            for name, fractions in (alternatives or {}).items()
+        }
+        fields = judge_numbers(measured, expected, independent=not synthetic, alternatives=others)
         out.append(Evidence(**base, **fields))
     return out
 
 
 def crosscheck_structure(
-    lattice_A: Estimate, call: PatternCall, *, alloy: str, source: str, alternatives: Sequence[Forecast]
+    volume_A3: Estimate,
+    call: PatternCall,
+    *,
+    alloy: str,
+    source: str,
+    alternatives: Sequence[Forecast],
+    synthetic: bool = False,
 ) -> list[Evidence]:
-    """Hold a measured lattice parameter against that of a given calculated cell."""
+    """Hold a measured lattice parameter against that of a calculated cell of volume_A3 per atom."""
     phases = [p for p in call.phases if p.name in ("A1", "A2")]
-    if not call.in_scope or len(phases) != 1:
+    if not call.in_scope or len(phases) != 1 or len(call.phases) != 1:
         return []
     phase = phases[0]
+    a = (atoms_per_cell(phase.name) * volume_A3.value) ** (1 / 3)
+    lattice_A = Estimate.normal(
+        a, a / 3 * (volume_A3.std or 0.0) / volume_A3.value, unit="A", method=f"{volume_A3.method}, as {phase.name}"
+    )
     fields = judge_numbers(
         phase.lattice_A["a"],
         lattice_A,
-        independent=True,
+        independent=not (synthetic or call.synthetic),
         alternatives={f.alloy: f.lattice_parameter(phase.name) for f in alternatives},
     )
     return [
@@ -404,20 +378,32 @@ def assumed_phase(expected: Forecast) -> list[Evidence]:
     ]
 
 
-def wrong_phase_control(call: PatternCall, expected: Forecast) -> list[Evidence]:
-    """Hold a pattern against a phase that it does not show: the claim must disagree."""
-    if not call.in_scope:
-        return []
-    found = {tuple(sorted(prototype(n).fundamental for n in s)) for s in call.prediction_sets}
-    wrong = "A1" if not any("A1" in s for s in found) else "A3"
-    fields = judge_names(sorted(found), [[wrong]], independent=True)
-    return [
-        Evidence(
-            claim=f"phase, had it been {wrong}",
-            kind="phase",
-            against=f"{expected.alloy} as {wrong}",
-            measured_source=call.input,
-            predicted_source="control",
-            **fields,
+def wrong_phase_control(call: PatternCall, forced: PatternCall, *, alloy: str, wrong: str) -> Evidence:
+    """Ask whether the labeller could be talked into a wrong phase.
+
+    Parameters
+    ----------
+    call
+        The label of a pattern.
+    forced
+        The label of the same pattern with `wrong` as the only structure to choose from.
+    """
+    share = sum(p.explained_fraction or 0.0 for p in forced.phases)
+    fields: dict[str, Any] = {"measured_sets": fundamental_sets(call), "predicted_sets": [[wrong]], "independent": True}
+    if forced.in_scope:
+        verdict, reason = (
+            "inconclusive",
+            f"{wrong} alone explains {100 * share:.0f} % of the (square-root) line intensity",
         )
-    ]
+    else:
+        verdict, reason = "disagree", f"with {wrong} alone the pattern is refused: {forced.reason}"
+    return Evidence(
+        claim=f"phase, had it been {wrong}",
+        kind="phase",
+        against=f"{alloy} as {wrong}",
+        measured_source=call.input,
+        predicted_source="control",
+        verdict=verdict,  # type: ignore[arg-type]
+        reason=reason,
+        **fields,
+    )

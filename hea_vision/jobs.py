@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hea_sim.alloy import Composition, parse_elements
 from hea_sim.crystals import prototype
@@ -72,6 +72,15 @@ class PatternJob(StrictJob):
     two_theta_max_deg: float = Field(default=120.0, gt=0, lt=180)
     step_deg: float = Field(default=0.02, gt=0, le=1)
     b_iso_A2: float = Field(default=0.4, ge=0)
+
+    @model_validator(mode="after")
+    def _range_is_long_enough(self) -> PatternJob:
+        if self.two_theta_max_deg - self.two_theta_min_deg < max(3.2, 50 * self.step_deg):
+            raise InputError(
+                f"two_theta from {self.two_theta_min_deg:g} to {self.two_theta_max_deg:g} in steps of"
+                f" {self.step_deg:g}; wanted at least 3.2 degrees and 50 points, the larger angle last"
+            )
+        return self
 
 
 def read_job(kind: type[Job], config: str | os.PathLike[str] | None, flags: Mapping[str, Any]) -> Job:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, versions, write_atomic, write_json
-from hea_sim.errors import HEAError, InputError, MissingFileError
+from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
 from hea_sim.forecasting import Forecast, forecast
-from hea_sim.records import Estimate, Evidence, Micrograph, PatternCall, Provenance, Segmentation
-from hea_vision.campaign import Campaign, read_campaign
+from hea_sim.records import Estimate, Evidence, Micrograph, Pattern, PatternCall, Provenance, Segmentation
+from hea_vision.batch import make_folder
+from hea_vision.campaign import (
+    CAMPAIGN_FILE,
+    Campaign,
+    MicrographEntry,
+    PatternEntry,
+    StructureEntry,
+    read_campaign,
+)
 from hea_vision.claims import (
     crosscheck,
     crosscheck_composition,
     crosscheck_pattern,
     crosscheck_structure,
+    fundamental_sets,
     wrong_phase_control,
 )
 
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from hea_sim.properties.suggest import Suggestion
 
 Say = Callable[[str], None]
+Entry = TypeVar("Entry", PatternEntry, MicrographEntry)
 
 
 @dataclass(kw_only=True)
@@ -37,6 +48,8 @@ class LoopResult:
 
     campaign: Campaign
     folder: Path
+    out: Path | None = None
+    patterns: dict[str, Pattern] = field(default_factory=dict)
     calls: dict[str, PatternCall] = field(default_factory=dict)
     images: dict[str, tuple[Micrograph, Segmentation]] = field(default_factory=dict)
     compositions: dict[str, dict[str, Estimate]] = field(default_factory=dict)
@@ -80,9 +93,9 @@ def run_loop(
     campaign = read_campaign(folder, config)
     if seed is not None:
         campaign = campaign.model_copy(update={"seed": seed})
-    result = LoopResult(campaign=campaign, folder=Path(folder))
+    result = LoopResult(campaign=campaign, folder=Path(folder), out=None if out is None else Path(out))
     if out is not None:
-        Path(out).mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     observe(result, say)
     say(f"simulate {campaign.alloy} and {len(campaign.controls)} controls")
     predict(result)
@@ -104,24 +117,36 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
 
     campaign = result.campaign
     alloy = Composition.parse(campaign.alloy)
-    for pattern in campaign.pattern:
-        say(f"label {pattern.file}")
+    for key, pattern in _keyed(campaign.pattern):
+        say(f"label {key}")
         with _collect(result, pattern.file) as path:
             scan = read_pattern(path, radiation=pattern.radiation, wavelength_A=pattern.wavelength_A)
-            scan = replace(scan, source=pattern.file)
-            result.calls[pattern.file] = classify_pattern(scan, elements=alloy, model=campaign.pattern_labeller)
-    for image in campaign.micrograph:
-        say(f"label {image.file}")
+            scan = replace(scan, source=key)
+            # The label tests whether this is the alloy, so the alloy's volume must not help to find it.
+            result.patterns[key] = scan
+            result.calls[key] = classify_pattern(
+                scan, elements=alloy, volumes_from_elements=False, model=campaign.pattern_labeller
+            )
+    for key, image in _keyed(campaign.micrograph):
+        say(f"label {key}")
         with _collect(result, image.file) as path:
             micrograph = read_micrograph(path, pixel_size_nm=image.pixel_size_nm, crop=image.crop_px)
-            micrograph = replace(micrograph, source=image.file)
-            result.images[image.file] = (micrograph, segment(micrograph, campaign.segmenter))
+            micrograph = replace(micrograph, source=key)
+            result.images[key] = (micrograph, segment(micrograph, campaign.segmenter))
     for table in campaign.composition:
         with _collect(result, table.file) as path:
             result.compositions[table.file] = mean_composition(read_composition_table(path, unit=table.unit))
     for cell in campaign.structure:
         with _collect(result, cell.file) as path:
-            result.structures[cell.file] = _cell_lattice(path, cell.method, cell.relative_std_percent)
+            result.structures[cell.file] = _cell_volume(path, cell)
+
+
+def _keyed(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
+    """Name each entry by its file; a file that is named again, with another crop say, gets a number."""
+    seen: Counter[str] = Counter()
+    for entry in entries:
+        seen[entry.file] += 1
+        yield (entry.file if seen[entry.file] == 1 else f"{entry.file} #{seen[entry.file]}"), entry
 
 
 class _collect:
@@ -136,14 +161,14 @@ class _collect:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         if error is None:
             return True
-        if not isinstance(error, (HEAError, OSError)):
-            return False
-        self.result.failures.append({"input": self.name, "error": " ".join(str(error).split())})
+        if not isinstance(error, Exception):
+            return False  # an interrupt stops the loop
+        self.result.failures.append({"input": self.name, "error": one_line_error(error)})
         return True
 
 
-def _cell_lattice(path: Path, method: str, relative_std_percent: float) -> Estimate:
-    """Read a calculated cell and express its volume per atom as a bcc lattice parameter."""
+def _cell_volume(path: Path, entry: StructureEntry) -> Estimate:
+    """Read a calculated cell's volume per atom; the error of its lattice parameter counts three times."""
     from ase.io import read
 
     if not path.is_file():
@@ -154,13 +179,13 @@ def _cell_lattice(path: Path, method: str, relative_std_percent: float) -> Estim
         raise InputError(f"{path}: cannot be read as a structure ({error})") from error
     if isinstance(atoms, list):
         atoms = atoms[-1]
-    a = (2 * atoms.get_volume() / len(atoms)) ** (1 / 3)
+    volume = atoms.get_volume() / len(atoms)
     return Estimate.normal(
-        a,
-        a * relative_std_percent / 100,
-        unit="A",
+        volume,
+        volume * 3 * entry.relative_std_percent / 100,
+        unit="A^3/atom",
         n=len(atoms),
-        method=f"{method}, volume of {len(atoms)} atoms as A2",
+        method=f"{entry.method}, {len(atoms)} atoms",
     )
 
 
@@ -182,7 +207,7 @@ def compare(result: LoopResult) -> None:
     if expected is None:
         raise InputError("compare needs a forecast; call predict first")
     calls = list(result.calls.values())
-    labels = [*calls, *(segmentation for _, segmentation in result.images.values())]
+    labels: list[PatternCall | Segmentation] = [*calls, *(segmentation for _, segmentation in result.images.values())]
     result.claims = crosscheck(labels, expected, alternatives=result.alternatives, synthetic=campaign.synthetic)
     for call in calls:
         for entry in campaign.structure:
@@ -193,23 +218,41 @@ def compare(result: LoopResult) -> None:
                     alloy=expected.alloy,
                     source=f"{entry.method} ({entry.file})",
                     alternatives=result.alternatives,
+                    synthetic=campaign.synthetic,
                 )
     nominal = dict(Composition.parse(campaign.alloy))
     for source, means in result.compositions.items():
         result.claims += crosscheck_composition(
-            means, nominal, alloy=expected.alloy, source=source, synthetic=campaign.synthetic
+            means,
+            nominal,
+            alloy=expected.alloy,
+            source=source,
+            alternatives={alloy: dict(Composition.parse(alloy)) for alloy in campaign.controls},
+            synthetic=campaign.synthetic,
         )
-    result.controls = _controls(calls, expected, result.alternatives)
+    result.controls = _controls(result, expected)
     result.unchecked = _unchecked(result)
 
 
-def _controls(calls: Sequence[PatternCall], expected: Forecast, others: Sequence[Forecast]) -> list[Evidence]:
+def _controls(result: LoopResult, expected: Forecast) -> list[Evidence]:
     """Ask whether the evidence could tell a wrong composition and a wrong phase from the right ones."""
+    from hea_vision.xrd import classify_pattern
+
     out = []
-    for call in calls:
-        for other in others:
+    for key, call in result.calls.items():
+        call = replace(call, synthetic=False)  # what a wrong hypothesis expects, the forward model did not make
+        for other in result.alternatives:
             out += crosscheck_pattern(call, other, alternatives=[expected])
-        out += wrong_phase_control(call, expected)
+        if call.in_scope:
+            found = {name for s in fundamental_sets(call) for name in s}
+            wrong = next(name for name in ("A1", "A2", "A3") if name not in found)
+            forced = classify_pattern(
+                result.patterns[key],
+                structures=[wrong],
+                volumes_from_elements=False,
+                model=result.campaign.pattern_labeller,
+            )
+            out.append(wrong_phase_control(call, forced, alloy=expected.alloy, wrong=wrong))
     return [c for c in out if c.kind in ("phase", "lattice")]
 
 
@@ -230,15 +273,28 @@ def _unchecked(result: LoopResult) -> list[str]:
     for name, (micrograph, _) in result.images.items():
         if micrograph.pixel_size_nm is None:
             out.append(f"sizes in {name}: neither the file nor the campaign gives a pixel size")
-    named = {Path(f) for f in campaign.files}
-    extra = sorted(p.relative_to(result.folder) for p in result.folder.rglob("*") if p.is_file())
-    unused = [str(p) for p in extra if p not in named and p.name != "campaign.toml" and not p.name.startswith(".")]
+    unused = _unused_files(result.folder, {Path(f) for f in campaign.files}, result.out)
     if unused:
         out.append(
             f"{len(unused)} files that the campaign does not name: {', '.join(unused[:8])}"
             + (" ..." if unused[8:] else "")
         )
     return out
+
+
+def _unused_files(folder: Path, named: set[Path], out: Path | None) -> list[str]:
+    """List files of the folder that the campaign does not name; hidden ones and the loop's own results are left out."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        folders[:] = sorted(
+            d for d in folders if not d.startswith(".") and (out is None or (here / d).resolve() != out.resolve())
+        )
+        for name in sorted(files):
+            path = (here / name).relative_to(folder)
+            if path not in named and name != CAMPAIGN_FILE and not name.startswith("."):
+                found.append(path.as_posix())
+    return found
 
 
 def propose(result: LoopResult) -> None:

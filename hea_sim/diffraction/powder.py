@@ -169,9 +169,10 @@ def powder_pattern(
     return Pattern(
         two_theta_deg=angles,
         intensity=intensity,
-        radiation=source.name,
+        radiation=source.name if source.is_tube else None,
+        wavelength_A=None if source.is_tube else source.wavelength_A,
         source=f"powder pattern of {crystal.name}",
-        metadata={"b_iso_A2": crystal.b_iso_A2},
+        metadata={"b_iso_A2": crystal.b_iso_A2, "synthetic": True},
     )
 
 

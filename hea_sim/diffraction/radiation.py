@@ -27,6 +27,11 @@ class Radiation:
     parasitic_A: tuple[tuple[str, float], ...] = ()
 
     @property
+    def is_tube(self) -> bool:
+        """Say whether this is a named line of a tube, not a single wavelength given by its number."""
+        return not self.name.endswith(" A")
+
+    @property
     def wavelength_A(self) -> float:
         """Give the wavelength of the strongest line."""
         return self.lines[0][0]
@@ -58,6 +63,11 @@ def _tubes() -> dict[str, Radiation]:
 
 
 _TUBES = _tubes()
+
+
+def known_tubes() -> tuple[Radiation, ...]:
+    """List the tubes: K-alpha doublets and single K-alpha1 lines."""
+    return tuple(_TUBES.values())
 
 
 def radiation(name: str | float | None) -> Radiation:

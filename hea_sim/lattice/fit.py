@@ -63,8 +63,15 @@ class FitReport:
 
 
 def fit_pair_model(
-    cells: Sequence[FitCell], species: Sequence[str], *, name: str, lattice: str = "A2",
-    shells: Sequence[int] = (1, 2, 3), folds: int = 10, seed: int = 0, relaxed: bool = False,
+    cells: Sequence[FitCell],
+    species: Sequence[str],
+    *,
+    name: str,
+    lattice: str = "A2",
+    shells: Sequence[int] = (1, 2, 3),
+    folds: int = 10,
+    seed: int = 0,
+    relaxed: bool = False,
 ) -> tuple[PairModel, FitReport]:
     """Fit energies and volumes of cells to a pair model, choosing the ridges by cross-validation.
 
@@ -172,7 +179,11 @@ def fold_of_rows(matrix: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def cross_validate(
-    matrix: np.ndarray, target: np.ndarray, weights: np.ndarray, penalty: np.ndarray, strength: float,
+    matrix: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray,
+    penalty: np.ndarray,
+    strength: float,
     assignment: np.ndarray,
 ) -> np.ndarray:
     """Predict every cell from a fit to the other folds."""

@@ -26,6 +26,7 @@ from hea_sim.records import Estimate
 REFERENCE_TEMPERATURE_K = 298.0
 #: Relative std of a of an alloy whose elements all have the same offset: the root mean square deviation of predictions
 #: from measured Nb-Mo, Mo-W and Nb-Mo-Ta-W alloys is 0.16 % (tests/sim/test_lattice_models.py recomputes it).
+#: Those three values are not confirmed (hea_sim.elements.SOLID_SOLUTIONS), and the specimens need not be equiatomic.
 ALLOY_STD_OF_A = 0.002
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hea_sim.errors import HEAError
+from hea_sim.errors import HEAError, one_line_error
 from hea_vision.cli import verbs
 
 app = typer.Typer(
@@ -159,6 +159,12 @@ def run() -> None:
     except HEAError as error:
         sys.stderr.write(f"hea: {' '.join(str(error).split())}\n")
         sys.exit(2)
-    except PermissionError as error:
-        sys.stderr.write(f"hea: {error.filename}: permission denied; choose another --out folder\n")
+    except BrokenPipeError:  # the reader of stdout went away; that is no fault
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        sys.stderr.write(f"hea: {one_line_error(error)}; choose another --out folder, or make room\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("hea: interrupted; what was finished is kept\n")
+        sys.exit(130)

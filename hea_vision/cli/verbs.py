@@ -180,7 +180,12 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
 
     settings = {"verb": "segment", **job.model_dump()}
     result = run_batch(
-        paths, work, settings=settings, out=out, progress=lambda p: None if json else _say(f"segment {p}")
+        paths,
+        work,
+        settings=settings,
+        out=out,
+        outputs=lambda row: [out / row["labels"]],
+        progress=lambda p: None if json else _say(f"segment {p}"),
     )
     rows = [_segment_row(row) for row in result.results]
     columns = tuple(dict.fromkeys(key for row in rows for key in row)) or ("input",)
@@ -226,11 +231,12 @@ def sample(job_file: Path, out: Path, flags: Mapping[str, Any], json: bool) -> i
     from ase.io import write
 
     from hea_sim.sampling import anneal
+    from hea_vision.batch import make_folder
     from hea_vision.jobs import SampleJob, read_job
 
     job = read_job(SampleJob, job_file, flags)
+    make_folder(out)
     run = anneal(job.alloy, job.model, size=job.size, temperatures_K=list(job.temperatures_K), seed=job.seed)
-    out.mkdir(parents=True, exist_ok=True)
     write(out / "cell.extxyz", run.atoms)
     provenance = Provenance(
         model_sha256={run.model: str(run.card.get("arrays_sha256", ""))},

@@ -25,6 +25,10 @@ PATTERN_SUFFIXES = (".xy", ".xye", ".csv", ".txt", ".dat", ".xrdml")
 _MIN_POINTS = 50
 
 
+#: Header line of patterns that this project's forward model made; what shares a model is no evidence for it.
+SYNTHETIC_MARK = "# synthetic: made by the forward model of hea-toolkit"
+
+
 def read_pattern(
     path: str | os.PathLike[str], *, radiation: str | None = None, wavelength_A: float | None = None
 ) -> Pattern:
@@ -67,6 +71,8 @@ def write_pattern(path: str | os.PathLike[str], pattern: Pattern) -> Path:
         head.append(f"# wavelength_A: {float(pattern.wavelength_A)!r}")
     if pattern.source:
         head.append(f"# source: {one_line(pattern.source)}")
+    if pattern.metadata.get("synthetic"):
+        head.append(SYNTHETIC_MARK)
     head.append("# two_theta_deg intensity")
     rows = [f"{x!r} {y!r}" for x, y in zip(pattern.two_theta_deg.tolist(), pattern.intensity.tolist())]
     return write_atomic(path, "\n".join([*head, *rows]) + "\n")
@@ -79,6 +85,8 @@ def _read_text(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray, Source, 
         "format": path.suffix.lower().lstrip("."),
         "header": one_line(table.header, 400),
     }
+    if SYNTHETIC_MARK in raw[:4096].decode("utf-8", "replace"):
+        metadata["synthetic"] = True
     if table.n_columns > 2:
         metadata["columns_note"] = f"{table.n_columns} columns in the file; only angle and intensity are used"
     return table.angles, table.intensities, said_in_text(table.header), metadata

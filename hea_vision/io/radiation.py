@@ -8,23 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from hea_sim.errors import InputError, unknown_name
+from hea_sim.diffraction.radiation import known_tubes
+from hea_sim.diffraction.radiation import radiation as get_radiation
+from hea_sim.errors import InputError
 
-#: Wavelengths of the K-alpha1 and K-alpha2 lines in angstrom, only to recognise a line by its number
-#: (Deslattes et al. 2003, doi:10.1103/RevModPhys.75.35, rounded to 1e-5).
+#: K-alpha doublets of the known tubes: wavelengths of K-alpha1 and K-alpha2 in angstrom.
 RADIATIONS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "CuKa": (1.54059, 1.54443),
-        "CoKa": (1.78900, 1.79290),
-        "MoKa": (0.70932, 0.71361),
-        "CrKa": (2.28973, 2.29365),
-        "FeKa": (1.93608, 1.94001),
-        "AgKa": (0.55942, 0.56381),
-    }
+    {t.name: (t.lines[0][0], t.lines[1][0]) for t in known_tubes() if len(t.lines) == 2}
 )
 
 _ELEMENTS = "|".join(name[:2] for name in RADIATIONS)
-_NAME = re.compile(rf"\s*({_ELEMENTS})[\s_-]*(?:K[\s_-]*(?:a|alpha|α))?\s*", re.IGNORECASE)
 #: The lines that `write_pattern` writes; a file's name in them says nothing of the radiation.
 _WRITTEN = re.compile(r"^# (?:radiation: (\w+)|wavelength_A: (\d+\.\d+))$", re.MULTILINE)
 _PATHS = re.compile(r"^# source: .*$", re.MULTILINE)
@@ -57,9 +50,7 @@ def radiation_name(text: str) -> str:
     >>> radiation_name("Co"), radiation_name("cu k-alpha")
     ('CoKa', 'CuKa')
     """
-    if match := _NAME.fullmatch(text):
-        return match[1].capitalize() + "Ka"
-    raise unknown_name("radiation", text, RADIATIONS)
+    return get_radiation(text).name
 
 
 def line_of(wavelength_A: float) -> str | None:
@@ -83,7 +74,7 @@ def said_in_text(header: str) -> Source:
     """
     if match := _WRITTEN.search(header):
         name, number = match[1], match[2]
-        if name and name not in RADIATIONS:
+        if name and name not in {tube.name for tube in known_tubes()}:
             return Source()
         wavelength = float(number) if number else None
         return Source(radiation=name, wavelength_A=wavelength, notes={"radiation_from": "file header"})
@@ -107,7 +98,12 @@ def said_by_user(radiation: str | None, wavelength_A: float | None) -> Source:
     if wavelength_A is not None and not (math.isfinite(wavelength_A) and 0.05 < wavelength_A < 5):
         raise InputError(f"wavelength {wavelength_A} A; wanted a number of angstrom between 0.05 and 5")
     if radiation is not None:
-        return Source(radiation=radiation_name(radiation), notes={"radiation_from": "user"})
+        source = get_radiation(radiation)
+        return Source(
+            radiation=source.name if source.is_tube else None,
+            wavelength_A=None if source.is_tube else source.wavelength_A,
+            notes={"radiation_from": "user"},
+        )
     return Source(wavelength_A=wavelength_A, notes={"radiation_from": "user"} if wavelength_A is not None else {})
 
 

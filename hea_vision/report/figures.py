@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from hea_sim.diffraction.powder import powder_pattern
 from hea_sim.diffraction.profile import Instrument
+from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
 from hea_vision.report.text import count_text
 
@@ -57,8 +58,8 @@ def pattern_figure(call: PatternCall, simulation: Simulation | None = None) -> F
     top.plot(x, root(background), color="0.55", lw=0.9, label="background")
     if fitted is not None:
         top.plot(x, root(fitted), color=RED, lw=1.1, label="fitted")
-    if simulation is not None:
-        simulated = simulated_pattern(call, simulation)
+    simulated = _simulated_or_none(call, simulation)
+    if simulated is not None:
         lift = 0.28 * float(root(measured).max() - root(measured).min())
         top.plot(x, root(simulated) + lift, color=GREEN, lw=1.0, label="simulated cell (lifted)")
     top.set_ylabel("√ intensity (√ file unit)")
@@ -98,6 +99,16 @@ def _draw_ticks(axes: Any, call: PatternCall) -> None:
     axes.spines["left"].set_visible(False)
 
 
+def _simulated_or_none(call: PatternCall, simulation: Simulation | None) -> np.ndarray | None:
+    """Leave the simulated curve out where the cell is too large to diffract in reasonable time."""
+    if simulation is None:
+        return None
+    try:
+        return simulated_pattern(call, simulation)
+    except InputError:
+        return None
+
+
 def simulated_pattern(call: PatternCall, simulation: Simulation) -> np.ndarray:
     """Compute the pattern of the sampled cell on the angles of a scan, scaled and set on its background."""
     x = call.curves["two_theta_deg"]
@@ -105,17 +116,13 @@ def simulated_pattern(call: PatternCall, simulation: Simulation) -> np.ndarray:
     width = _observed_width(x, net)
     pattern = powder_pattern(
         simulation.atoms,
-        _radiation_key(call),
+        call.radiation,
         two_theta_deg=x,
         instrument=Instrument(w_deg2=width**2, eta=0.5),
         b_iso_A2=0.4,
     )
     scale = float(net.max() / pattern.intensity.max()) if pattern.intensity.max() > 0 else 0.0
     return call.curves["background"] + scale * pattern.intensity
-
-
-def _radiation_key(call: PatternCall) -> str | float:
-    return call.wavelength_A if call.radiation.endswith(" A") else call.radiation
 
 
 def _observed_width(x: np.ndarray, net: np.ndarray) -> float:

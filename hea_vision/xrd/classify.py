@@ -19,6 +19,7 @@ def classify_pattern(
     elements: str | Sequence[str] | Composition | None = None,
     radiation: str | float | None = None,
     structures: Sequence[str] | None = None,
+    volumes_from_elements: bool = True,
     model: str = "matcher",
 ) -> PatternCall:
     """Say which phases a powder pattern shows, and how sure that is.
@@ -33,6 +34,8 @@ def classify_pattern(
         Tube ("CuKa") or wavelength in Angstrom; needed where the pattern does not say.
     structures
         Structure types to consider ("A1", "A2", "sigma" ...); all known ones where left out.
+    volumes_from_elements
+        False where the label shall test whether these are the elements: lattices are then found without them.
     model
         Labeller; the result names it. `matcher` fits prototypes with free lattices.
 
@@ -51,4 +54,10 @@ def classify_pattern(
     """
     if model not in PATTERN_LABELLERS:
         raise unknown_name("pattern labeller", model, PATTERN_LABELLERS)
-    return PATTERN_LABELLERS[model](pattern, elements=elements, radiation=radiation, structures=structures)
+    return PATTERN_LABELLERS[model](
+        pattern,
+        elements=elements,
+        radiation=radiation,
+        structures=structures,
+        volumes_from_elements=volumes_from_elements,
+    )

@@ -20,6 +20,8 @@ from hea_sim.records import Pattern
 
 #: A line must stand this many standard deviations above the noise of its own width.
 _DETECTION_SIGMA = 5.0
+#: Noise given to computed patterns, relative to the strongest line: a small cell's diffuse intensity is no set of lines.
+COMPUTED_NOISE = 3e-3
 #: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
 _KEPT_SIGMA = 2.5
 
@@ -73,6 +75,8 @@ def find_lines(pattern: Pattern, radiation: Radiation) -> LineList:
     """Find and fit the lines of a pattern."""
     angles, intensity = _trim_edges(pattern)
     noise = estimate_noise(angles, intensity)
+    if pattern.metadata.get("synthetic"):
+        noise = np.maximum(noise, COMPUTED_NOISE * float(np.ptp(intensity)))
     step = float(np.median(np.diff(angles)))
     width = 0.25
     for _ in range(2):  # the window of the background follows the width of the strongest line

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from hea_sim.alloy import Composition, parse_elements
+from hea_sim.crystals import prototype
 from hea_sim.diffraction.radiation import radiation as get_radiation
-from hea_sim.records import Estimate, Pattern, PatternCall, Phase
+from hea_sim.documents import versions
+from hea_sim.records import Estimate, Pattern, PatternCall, Phase, Provenance
 from hea_vision.xrd.amorphous import is_amorphous
 from hea_vision.xrd.evidence import METAL_LOG_VOLUME, PRIORS, ObservedLines
 from hea_vision.xrd.lines import LineList, find_lines, line_shape
-from hea_vision.xrd.order import OrderTest, order_tests
+from hea_vision.xrd.order import ORDERED, OrderTest, order_tests
 from hea_vision.xrd.search import search_sets
 from hea_vision.xrd.set_fit import SetFit
 
@@ -45,6 +47,7 @@ def match_pattern(
     elements: str | Sequence[str] | Composition | None = None,
     radiation: str | float | None = None,
     structures: Sequence[str] | None = None,
+    volumes_from_elements: bool = True,
 ) -> PatternCall:
     """Label one pattern.
 
@@ -55,23 +58,28 @@ def match_pattern(
     radiation
         Tube or wavelength; overrides the pattern's own. Asked for where neither says.
     structures
-        Structure types to consider; all that the matcher knows where left out.
+        Structure types to consider; all that the matcher knows where left out. Ordered ones stand for their lattice.
+    volumes_from_elements
+        False keeps the elements out of the prior of volumes, so that lattices are found without them: needed where
+        the label shall test whether these are the elements.
     """
     source = get_radiation(radiation if radiation is not None else pattern.radiation or pattern.wavelength_A)
     composition = _composition(elements)
     lines = find_lines(pattern, source)
-    observed = ObservedLines(lines, _volume_prior(composition))
+    observed = ObservedLines(lines, _volume_prior(composition if volumes_from_elements else None))
     frame: dict[str, Any] = {
         "input": pattern.source,
         "radiation": source.name,
         "wavelength_A": source.wavelength_A,
         "method": "matcher",
+        "synthetic": bool(pattern.metadata.get("synthetic")),
+        "provenance": _provenance(pattern, source.name, composition, structures, volumes_from_elements),
     }
     notes = [f"line at {x.two_theta_deg:.2f} deg: {x.origin}" for x in lines.lines if x.origin != "specimen"]
     if len(observed) == 0 or is_amorphous(lines):
         return _without_lines(lines, frame, notes)
     names = tuple(composition) if composition is not None else None
-    fits = search_sets(observed, elements=names, structures=tuple(structures or PRIORS))
+    fits = search_sets(observed, elements=names, structures=_lattices(structures))
     if not fits or fits[0].log_evidence < _LEAST_EVIDENCE:
         return PatternCall(
             **frame,
@@ -118,14 +126,39 @@ def _judge(
         reason=reason,
         phases=tuple(phases),
         traces=tuple(traces),
-        prediction_sets=_prediction_sets(probabilities, orders, traces, best),
+        prediction_sets=_prediction_sets(probabilities, orders, best, traces),
         set_level=_SET_LEVEL,
         unexplained_fraction=unexplained,
         unexplained_lines=_line_rows(observed.source, best.owner),
-        order=[asdict(test) for test in orders],
+        order=[asdict(test) for test in orders if test is not None],
         notes=[*notes, *(f"trace of {t.name} below {100 * TRACE_WEIGHT_FRACTION:.0f} wt%" for t in traces)],
         curves=_curves(observed, best),
     )
+
+
+def _provenance(
+    pattern: Pattern,
+    radiation: str,
+    composition: Composition | None,
+    structures: Sequence[str] | None,
+    volumes_from_elements: bool,
+) -> Provenance:
+    settings = {
+        "labeller": "matcher",
+        "radiation": radiation,
+        "elements": composition.formula if composition else None,
+        "structures": list(structures) if structures else None,
+        "volumes_from_elements": volumes_from_elements,
+    }
+    inputs = {pattern.source: pattern.sha256} if pattern.sha256 else {}
+    return Provenance(input_sha256=inputs, versions=versions(), settings=settings)
+
+
+def _lattices(structures: Sequence[str] | None) -> tuple[str, ...]:
+    """Reduce the wanted structures to their fundamental lattices; all that are known where nothing was said."""
+    if not structures:
+        return tuple(PRIORS)
+    return tuple(dict.fromkeys(prototype(name).fundamental for name in structures))
 
 
 def _composition(elements: str | Sequence[str] | Composition | None) -> Composition | None:
@@ -242,29 +275,53 @@ def _refusal(best: SetFit, unexplained: float, metallic: float) -> str:
 
 
 def _prediction_sets(
-    probabilities: dict[tuple[str, ...], float], orders: Sequence[OrderTest], traces: Sequence[Phase], best: SetFit
+    probabilities: dict[tuple[str, ...], float],
+    orders: Sequence[OrderTest | None],
+    best: SetFit,
+    traces: Sequence[Phase],
 ) -> list[list[str]]:
-    """List assemblages until they hold the wanted probability; undetectable order doubles an entry."""
-    options: dict[str, list[str]] = {}
-    for test in orders:
-        if test.detected:
-            options[test.phase] = [test.ordered]
-        else:
-            options[test.phase] = [test.phase] if test.excluded else [test.phase, test.ordered]
-    total, out = 0.0, []
+    """List assemblages until they hold the wanted probability; undetectable order doubles an entry.
+
+    `orders` belong to the phases of the best set, one each. Other sets take the alternatives of a lattice that they
+    share with it, and leave order open for a lattice that they do not.
+    """
+    best_options = [_alternatives(p.name, test) for p, test in zip(best.phases, orders)]
+    by_name: dict[str, list[str]] = {}
+    for phase, mine in zip(best.phases, best_options):
+        by_name.setdefault(phase.name, []).extend(x for x in mine if x not in by_name.get(phase.name, []))
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    if traces:  # with or without a trace both name the assemblage rightly
-        main = tuple(sorted(p.name for p in best.phases if p.name not in {t.name for t in traces}))
-        ranked = [(main, 0.0), *[item for item in ranked if item[0] != main]]
+    if traces:  # with or without a trace, the assemblage is named rightly
+        left = list(best.names)
+        for trace in traces:
+            left.remove(trace.name)
+        main = tuple(left)
+        ranked = [(main, probabilities.get(main, 0.0)), *[item for item in ranked if item[0] != main]]
+    total, whole, out = 0.0, sum(probabilities.values()), []
     for names, probability in ranked:
-        for combination in product(*(options.get(n, [n]) for n in names)):
+        if names == best.names:
+            options = best_options
+        else:
+            options = [by_name.get(name) or _alternatives(name, None) for name in names]
+        for combination in product(*options):
             entry = sorted(combination)
             if entry not in out:
                 out.append(entry)
         total += probability
-        if total >= _SET_LEVEL:
+        if total >= _SET_LEVEL * whole:
             break
     return out
+
+
+def _alternatives(lattice: str, test: OrderTest | None) -> list[str]:
+    """List what a lattice may be once order is asked for."""
+    ordered = ORDERED.get(lattice)
+    if ordered is None:
+        return [lattice]
+    if test is None:
+        return [lattice, ordered]
+    if test.detected:
+        return [ordered]
+    return [lattice] if test.excluded else [lattice, ordered]
 
 
 def _without_lines(lines: LineList, frame: dict[str, Any], notes: list[str]) -> PatternCall:

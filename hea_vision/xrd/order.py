@@ -7,13 +7,14 @@ is unknown from a pattern, so the contrast ranges from nothing to that of the be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.diffraction.profile import bragg_two_theta_deg, lorentz_polarisation
-from hea_sim.diffraction.scattering import atomic_scattering_factor
+from hea_sim.diffraction.scattering import atomic_scattering_factor, form_factor
 from hea_vision.xrd.evidence import ObservedLines
 from hea_vision.xrd.lines import line_shape
 from hea_vision.xrd.set_fit import SetFit
@@ -22,6 +23,8 @@ from hea_vision.xrd.set_fit import SetFit
 _SEEN_SIGMA = 5.0
 #: Order above this parameter would be called order; below it the alloy counts as disordered.
 _ORDER_PARAMETER = 0.5
+#: A line above this multiple of what complete order gives is not one of order, texture allowed for.
+_BEYOND_FULL = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,8 @@ _FAMILIES = {
     "A2": _Family(ordered="B2", lines=(((1, 0, 0), 6), ((1, 1, 1), 8), ((2, 1, 0), 24)), second_share=0.5),
     "A1": _Family(ordered="L1_2", lines=(((1, 0, 0), 6), ((1, 1, 0), 12), ((2, 1, 0), 24)), second_share=0.75),
 }
+#: The ordered structure of each lattice.
+ORDERED = {name: family.ordered for name, family in _FAMILIES.items()}
 _STRONGEST = {"A2": ((1, 1, 0), 12), "A1": ((1, 1, 1), 8)}
 
 
@@ -62,80 +67,142 @@ class OrderTest:
     reason: str
 
 
-def order_tests(observed: ObservedLines, fit: SetFit, composition: Composition | None) -> tuple[OrderTest, ...]:
-    """Test every A1 and A2 phase of a set for order."""
+def order_tests(observed: ObservedLines, fit: SetFit, composition: Composition | None) -> tuple[OrderTest | None, ...]:
+    """Test every phase of a set for order, in the order of the phases; None where a lattice has no ordered kind."""
     return tuple(
-        _test_phase(observed, fit, i, composition) for i, phase in enumerate(fit.phases) if phase.name in _FAMILIES
+        _test_phase(observed, fit, i, composition) if phase.name in _FAMILIES else None
+        for i, phase in enumerate(fit.phases)
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Hold one superlattice line: percentages of the strongest fundamental line, and what complete order would give.
+
+    `shape` is proportional to the intensity that the same order gives to each line of the family.
+    """
+
+    hkl: tuple[int, int, int]
+    two_theta_deg: float
+    percent: float
+    std_percent: float
+    full_percent: float | None
+    shape: float
+
+    @property
+    def name(self) -> str:
+        return "".join(map(str, self.hkl))
+
+    @property
+    def seen(self) -> bool:
+        return self.percent > _SEEN_SIGMA * self.std_percent
 
 
 def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: Composition | None) -> OrderTest:
     phase = fit.phases[index]
-    family = _FAMILIES[phase.name]
-    base = {"phase": phase.name, "ordered": family.ordered}
+    ordered = _FAMILIES[phase.name].ordered
     if composition is not None and len(composition) == 1:
-        return OrderTest(
-            **base,
-            line="",
-            two_theta_deg=None,
-            measured_percent=None,
-            measured_std_percent=None,
-            limit_percent=None,
-            full_order_percent=0.0,
-            detected=None,
-            excluded=True,
-            reason="a single element cannot order",
+        return _untested(phase.name, excluded=True, reason="a single element cannot order")
+    lines = _measure_lines(observed, fit, index, composition)
+    if not lines:
+        inside = f"({observed.low:.1f} to {observed.high:.1f} deg)"
+        return _untested(
+            phase.name, excluded=False, reason=f"no {ordered} superlattice line lies free inside the scan {inside}"
         )
-    strongest = _fundamental_area(observed, fit, index)
-    for hkl, multiplicity in family.lines:
-        angle = _line_angle(hkl, phase.a_A, fit.displacement_deg, observed.wavelength_A)
-        if not np.isfinite(angle) or not observed.low + 0.5 < angle < observed.high - 0.5:
-            continue
-        width = float(np.interp(angle, observed.angle, observed.fwhm))
-        if np.any(np.abs(_observed_fundamentals(observed, fit) - angle) < 1.5 * width):
-            continue
-        area, std = _measure_area(observed, angle, width)
-        measured, sigma = 100 * area / strongest, 100 * std / strongest
-        full = _full_order_percent(phase.name, phase.a_A, hkl, multiplicity, composition, observed.wavelength_A)
-        detected = bool(area > _SEEN_SIGMA * std)
-        limit = _SEEN_SIGMA * sigma
-        excluded = _order_excluded(composition, full, limit) and not detected
-        return OrderTest(
-            **base,
-            line="".join(map(str, hkl)),
-            two_theta_deg=float(angle),
-            measured_percent=float(measured),
-            measured_std_percent=float(sigma),
-            limit_percent=float(limit),
-            full_order_percent=full,
-            detected=detected,
-            excluded=excluded,
-            reason=_reason(family.ordered, hkl, detected, excluded, limit, full, observed.source.radiation.name),
-        )
+    first = lines[0]
+    doubt = _doubt(ordered, lines) if first.seen else ""
+    detected = first.seen and not doubt
+    limit = _SEEN_SIGMA * first.std_percent
+    excluded = not first.seen and _order_excluded(composition, first.full_percent, limit)
     return OrderTest(
-        **base,
+        phase=phase.name,
+        ordered=ordered,
+        line=first.name,
+        two_theta_deg=first.two_theta_deg,
+        measured_percent=first.percent,
+        measured_std_percent=first.std_percent,
+        limit_percent=limit,
+        full_order_percent=first.full_percent,
+        detected=detected,
+        excluded=excluded,
+        reason=doubt or _reason(ordered, first, detected, excluded, observed.source.radiation.name),
+    )
+
+
+def _untested(phase: str, *, excluded: bool, reason: str) -> OrderTest:
+    return OrderTest(
+        phase=phase,
+        ordered=_FAMILIES[phase].ordered,
         line="",
         two_theta_deg=None,
         measured_percent=None,
         measured_std_percent=None,
         limit_percent=None,
-        full_order_percent=None,
+        full_order_percent=0.0 if excluded else None,
         detected=None,
-        excluded=False,
-        reason=f"no {family.ordered} superlattice line lies free inside the scan"
-        f" ({observed.low:.1f} to {observed.high:.1f} deg)",
+        excluded=excluded,
+        reason=reason,
     )
 
 
-def _reason(
-    ordered: str, hkl: tuple[int, int, int], detected: bool, excluded: bool, limit: float, full: float | None, tube: str
-) -> str:
-    name = f"{ordered} ({''.join(map(str, hkl))})"
+def _measure_lines(
+    observed: ObservedLines, fit: SetFit, index: int, composition: Composition | None
+) -> list[_Measured]:
+    """Measure every superlattice line of a phase that lies free inside the scan."""
+    phase = fit.phases[index]
+    strongest = _fundamental_area(observed, fit, index)
+    explained = observed.angle[fit.owner >= 0]  # an unexplained line may be the superlattice line itself
+    found = []
+    for hkl, multiplicity in _FAMILIES[phase.name].lines:
+        angle = _line_angle(hkl, phase.a_A, fit.displacement_deg, observed.wavelength_A)
+        if not np.isfinite(angle) or not observed.low + 0.5 < angle < observed.high - 0.5:
+            continue
+        width = float(np.interp(angle, observed.angle, observed.fwhm))
+        if np.any(np.abs(explained - angle) < 1.5 * width):
+            continue
+        area, std = _measure_area(observed, angle, width)
+        typical = form_factor("Fe", np.array([np.sqrt(sum(i * i for i in hkl)) / (2 * phase.a_A)]))[0]
+        found.append(
+            _Measured(
+                hkl=hkl,
+                two_theta_deg=float(angle),
+                percent=float(100 * area / strongest),
+                std_percent=float(100 * std / strongest),
+                full_percent=_full_order_percent(
+                    phase.name, phase.a_A, hkl, multiplicity, composition, observed.wavelength_A
+                ),
+                shape=float(multiplicity * typical**2 * lorentz_polarisation(np.array([angle]))[0]),
+            )
+        )
+    return found
+
+
+def _doubt(ordered: str, lines: Sequence[_Measured]) -> str:
+    """Say why a line at the place of a superlattice line is not taken for order; empty where it is."""
+    first = lines[0]
+    if first.full_percent is not None and first.percent > _BEYOND_FULL * first.full_percent:
+        return (
+            f"the line at the place of {ordered} ({first.name}) has {first.percent:.2g} % of the strongest, more than"
+            f" the {first.full_percent:.2g} % of complete order: another phase's line, so order stays open"
+        )
+    for other in lines[1:]:
+        expected = first.percent * other.shape / first.shape
+        if expected > 2 * _SEEN_SIGMA * other.std_percent and other.percent < 0.2 * expected:
+            return (
+                f"a line stands at the place of {ordered} ({first.name}), but ({other.name}), of which"
+                f" {expected:.2g} % should be seen, is missing: not taken for order"
+            )
+    return ""
+
+
+def _reason(ordered: str, line: _Measured, detected: bool, excluded: bool, tube: str) -> str:
+    name = f"{ordered} ({line.name})"
     if detected:
         return f"the {name} line is seen"
+    limit = _SEEN_SIGMA * line.std_percent
     text = f"the {name} line is not seen; with {tube} this scan shows lines above {limit:.2g} % of the strongest"
-    if full is not None:
-        text += f"; complete order of the most visible kind would give {full:.2g} %"
+    if line.full_percent is not None:
+        text += f"; complete order of the most visible kind would give {line.full_percent:.2g} %"
     if excluded:
         return text + ", so order is excluded"
     return text + "; order between elements of like scattering power would not show, so it cannot be excluded"
@@ -153,18 +220,14 @@ def _line_angle(hkl: tuple[int, int, int], a_A: float, displacement: float, wave
     return angle + displacement * float(np.cos(np.radians(angle) / 2)) if np.isfinite(angle) else angle
 
 
-def _observed_fundamentals(observed: ObservedLines, fit: SetFit) -> np.ndarray:
-    """Give the angles of lines that the set explains; an unexplained line may be the superlattice line itself."""
-    return observed.angle[fit.owner >= 0]
-
-
 def _fundamental_area(observed: ObservedLines, fit: SetFit, index: int) -> float:
-    """Give the area of the phase's strongest powder line on the scale that all its lines agree on."""
+    """Give the area of the first fundamental line, (110) or (111), on the scale of all lines of the phase."""
     phase = fit.phases[index]
+    main, _ = _STRONGEST[phase.name]
     angle = phase.table.two_theta_deg(phase.a_A, phase.c_A, observed.wavelength_A)
     model = phase.table.intensity(angle, phase.table.volume_A3(phase.a_A, phase.c_A))
-    inside = (angle > observed.low) & (angle < observed.high)
-    return float(np.exp(fit.log_scale[index]) * model[inside].max())
+    first = np.isclose(phase.table.p, sum(i * i for i in main))
+    return float(np.exp(fit.log_scale[index]) * model[first].sum())
 
 
 def _measure_area(observed: ObservedLines, angle: float, width: float) -> tuple[float, float]:

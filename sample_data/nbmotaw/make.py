@@ -30,7 +30,11 @@ def make_pattern(rng: np.random.Generator) -> Pattern:
     counts = 4200.0 * clean.intensity / clean.intensity.max()
     counts += 160.0 + 220.0 * np.exp(-(angles - 25.0) / 18.0)
     return Pattern(
-        two_theta_deg=angles, intensity=rng.poisson(counts).astype(float), radiation="CuKa", source="sample NbMoTaW"
+        two_theta_deg=angles,
+        intensity=rng.poisson(counts).astype(float),
+        radiation="CuKa",
+        source="sample NbMoTaW",
+        metadata={"synthetic": True},
     )
 
 

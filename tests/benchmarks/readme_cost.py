@@ -51,7 +51,8 @@ def main() -> None:
     found = {which: run_line(which) for which in (("main",) if args.quick else ("main", "test"))}
     for which, row in found.items():
         print(
-            f"{which:5} set-up {row['setup_seconds']:.0f} s, {row['installed_MB']:.0f} MB; job {row['job_seconds']:.0f} s"
+            f"{which:5} set-up {row['setup_seconds']:.0f} s, {row['installed_MB']:.0f} MB;"
+            f" job {row['job_seconds']:.0f} s"
         )
     if args.json:
         write_json(args.json, {"lines": found, "versions": versions(), "machine": platform.machine()})

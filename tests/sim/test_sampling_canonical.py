@@ -73,7 +73,7 @@ def test_record_is_whole():
     assert len(result.atoms) == 128
     assert result.atoms.cell.lengths()[0] == pytest.approx(4 * result.lattice_A.value)
     assert result.shells_A[0] == pytest.approx(np.sqrt(3) / 2 * result.lattice_A.value)
-    assert result.warren_cowley.shape == result.warren_cowley_std.shape == (5, 4, 4)
+    assert result.warren_cowley.shape == result.warren_cowley_std.shape == (3, 4, 4)
     assert result.card["name"] == "nbmotaw-pairs"
     assert 0 < result.acceptance < 1
     assert len(result.trace["energy_eV_per_atom"]) == 70

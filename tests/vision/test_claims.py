@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hea_sim.forecasting import forecast
+from hea_sim.diffraction import powder_pattern
+from hea_sim.forecasting import forecast, order_alternatives, sublattice_order
 from hea_sim.records import Estimate, PatternCall, Phase, Segmentation
+from hea_sim.sampling import anneal
 from hea_vision.claims import (
+    crosscheck,
     crosscheck_composition,
     crosscheck_micrograph,
     crosscheck_pattern,
-    judge_names,
-    judge_numbers,
+    crosscheck_structure,
 )
+from hea_vision.verdicts import judge_names, judge_numbers
+from hea_vision.xrd import classify_pattern
 
 
 def number(value: float, std: float) -> Estimate:
@@ -139,29 +145,88 @@ def test_sizes_and_fractions_without_a_prediction_stay_open(alloy) -> None:
 
 
 def test_picture_and_pattern_are_held_against_each_other(alloy) -> None:
-    def labels(n: int) -> Segmentation:
-        return Segmentation(
+    def verdict(n: int, low: float) -> str:
+        labels = Segmentation(
             labels=np.zeros((9, 9), int),
             classes={0: "matrix", 1: "second phase"},
             source="x.tif",
-            fractions={"second phase": Estimate(value=0.1 * n, std=0.02)},
+            fractions={"second phase": Estimate(value=low + 0.02, low=low, high=low + 0.05, level=0.9)},
             objects={"second phase": n},
         )
-
-    def verdict(n: int) -> str:
-        claims = crosscheck_micrograph(labels(n), alloy, [a2_call()])
+        claims = crosscheck_micrograph(labels, alloy, [a2_call()])
         return next(c.verdict for c in claims if "picture against pattern" in c.claim)
 
-    assert verdict(0) == "agree" and verdict(3) == "disagree"
+    assert verdict(0, 0.0) == "inconclusive"  # no contrast does not mean no phase
+    assert verdict(3, 0.01) == "inconclusive"  # so little could hide from a pattern
+    assert verdict(3, 0.20) == "disagree"
 
 
-def test_composition_far_off_disagrees() -> None:
+def two_phase_call(*names: str) -> PatternCall:
+    phases = tuple(Phase(name=n, probability=1.0, lattice_A={"a": number(3.2, 0.001)}) for n in names)
+    return dataclasses.replace(a2_call(), phases=phases, prediction_sets=[sorted(names)], order=())
+
+
+def phase_claim(call: PatternCall, expected):
+    return next(c for c in crosscheck_pattern(call, expected) if c.kind == "phase")
+
+
+def test_several_phases_of_the_rules_cover_any_several_phases(alloy) -> None:
+    assert alloy.opinion.multi_unresolved
+    for names in (("A2", "C15"), ("A2", "A2"), ("A1", "sigma")):
+        claim = phase_claim(two_phase_call(*names), alloy)
+        assert claim.verdict == "inconclusive" and ["several phases"] in claim.predicted_sets
+    assert phase_claim(dataclasses.replace(two_phase_call("A3"), prediction_sets=[["A3"]]), alloy).verdict == "disagree"
+
+
+def test_outside_the_domain_of_the_rules_no_phase_claim_decides() -> None:
+    iron = forecast("Fe", simulate=False, **TEMPERATURES)
+    claim = phase_claim(a2_call(2.8665), iron)
+    assert claim.verdict == "inconclusive" and "domain" in claim.reason
+    assert any("domain" in note for note in iron.notes)
+
+
+def test_a_calculated_cell_is_compared_in_the_measured_structure() -> None:
+    nickel = Estimate.normal(3.524**3 / 4, 0.1, unit="A^3/atom", method="dft")
+    call = dataclasses.replace(
+        two_phase_call("A1"), phases=(Phase(name="A1", probability=1.0, lattice_A={"a": number(3.52, 0.001)}),)
+    )
+    claim = crosscheck_structure(nickel, call, alloy="Ni", source="dft", alternatives=[])[0]
+    assert claim.predicted is not None and claim.predicted.value == pytest.approx(3.524)
+    made = crosscheck_structure(
+        nickel, dataclasses.replace(call, synthetic=True), alloy="Ni", source="x", alternatives=[]
+    )
+    assert made[0].verdict == "assumed"
+
+
+def test_a_random_cell_is_not_called_ordered() -> None:
+    hot = anneal("NbMoTaW0.02", "nbmotaw-pairs", size=(6, 6, 6), temperatures_K=[1e5], seed=1, sweeps=20)
+    order = sublattice_order(hot)
+    assert order.std is not None and order.value < 4 * order.std
+    sure = dataclasses.replace(hot, card={})
+    assert order_alternatives(sure, order) == [["A2"], ["B2"]]  # a card without scores is not trusted
+    good = {"scores": {"arrangement_cv_rmse": {"value": 1.0}, "arrangement_spread": {"value": 9.0}}}
+    assert order_alternatives(dataclasses.replace(hot, card=good), order) == [["A2"]]
+
+
+def test_a_pattern_of_the_simulated_cell_is_no_evidence_for_it() -> None:
+    run = anneal("NbMoTaW", "nbmotaw-pairs", size=(6, 6, 6), temperatures_K=[2000.0], seed=1, sweeps=20)
+    call = classify_pattern(powder_pattern(run.atoms, "CuKa"), elements="NbMoTaW")
+    own = [c for c in crosscheck([call], run) if c.kind in ("phase", "lattice", "order")]
+    assert {c.verdict for c in own} == {"assumed"}
+
+
+def test_composition_needs_an_alternative_and_can_disagree() -> None:
     means = {
         "Nb": Estimate.normal(60.0, 1.0, unit="at.%", method="eds"),
         "Mo": Estimate.normal(50.0, 1.0, unit="at.%", method="eds"),
     }
+    nominal = {"Nb": 0.3, "Mo": 0.5, "Ta": 0.2}
     found = {
-        c.claim: c.verdict
-        for c in crosscheck_composition(means, {"Nb": 0.3, "Mo": 0.5, "Ta": 0.2}, alloy="x", source="y")
+        name: {
+            c.claim: c.verdict
+            for c in crosscheck_composition(means, nominal, alloy="x", source="y", alternatives=others)
+        }
+        for name, others in (("none", {}), ("far", {"other": {"Mo": 0.1}}), ("near", {"other": {"Mo": 0.48}}))
     }
-    assert found == {"Nb content": "disagree", "Mo content": "agree", "Ta content": "inconclusive"}
+    assert found["far"] == {"Nb content": "disagree", "Mo content": "agree", "Ta content": "inconclusive"}
+    assert found["none"]["Mo content"] == found["near"]["Mo content"] == "inconclusive"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import hea_vision as hv
 from hea_sim.documents import to_jsonable
@@ -44,7 +45,8 @@ def test_classify_json_is_the_api(folder: Path) -> None:
         assert key in row
     call = hv.classify_pattern(hv.read_pattern(folder / "scans/steel.xy"))
     api = json.loads(json.dumps(to_jsonable(call)))
-    assert {k: v for k, v in row.items() if k != "input"} == {k: v for k, v in api.items() if k != "input"}
+    paths = ("input", "provenance")  # these name the file, relative in one and absolute in the other
+    assert {k: v for k, v in row.items() if k not in paths} == {k: v for k, v in api.items() if k not in paths}
 
 
 def test_classify_writes_its_files_and_resumes(folder: Path) -> None:
@@ -58,6 +60,10 @@ def test_classify_writes_its_files_and_resumes(folder: Path) -> None:
     second = hea("classify", "scans", "--out", "out", cwd=folder)
     assert second.returncode == 0 and "1 of them by an earlier run" in (folder / "out/report.html").read_text()
     assert json.loads((folder / "out/results.json").read_text())["results"] == before
+    third = hea("classify", "scans", "--out", "out", cwd=folder)
+    assert third.returncode == 0 and "2 of them by an earlier run" in (folder / "out/report.html").read_text()
+    repeated = hea("classify", "scans", "--out", "again", "--config", "out/run.toml", cwd=folder)
+    assert repeated.returncode == 0, repeated.stderr
 
 
 def test_changed_settings_or_input_are_done_again(folder: Path) -> None:
@@ -102,11 +108,14 @@ def test_one_bad_file_fails_alone_with_exit_code_one(folder: Path) -> None:
         (("data", "show", "nothing"), "Known:"),
         (("pattern", "nowhere.cif", "--out", "o.xy", "--radiation", "CuKa"), "no such file"),
         (("classify", "scans", "--config", "job.toml"), "did you mean 'elements'"),
+        (("classify", "scans", "--out", "job.toml"), "job.toml"),
+        (("pattern", "cell.xyz", "--out", "o.xy", "--radiation", "CuKa"), "cannot"),
         (("sample", "job.toml", "--out", "o"), "'alloy' is missing"),
     ],
 )
 def test_wrong_calls_say_so_in_one_line(folder: Path, arguments: tuple[str, ...], says: str) -> None:
     (folder / "empty").mkdir()
+    (folder / "cell.xyz").write_text("nonsense")
     (folder / "job.toml").write_text('elemnts = "Nb"\n')
     run = hea(*arguments, cwd=folder)
     assert run.returncode == 2, (run.stdout, run.stderr)
@@ -157,3 +166,23 @@ def test_predict_suggest_models_data() -> None:
         assert list(document) == ["schema", "results", "failures", "provenance"] and document["results"]
     verify = hea("models", "verify")
     assert verify.returncode == 0 and "unchanged" in verify.stdout
+
+
+def test_a_lost_or_changed_label_image_is_made_again(root: Path, tmp_path: Path) -> None:
+    for name, crop in (("a", np.s_[:, :200]), ("b", np.s_[:, 200:400])):
+        (tmp_path / name).mkdir()
+        picture = tifffile.imread(root / "sample_data/nbmotaw/sem.tif")[crop]
+        tifffile.imwrite(tmp_path / name / "x.tif", picture)
+    for name in ("a", "b", "a"):  # one name, one folder: the second run overwrites the first one's labels
+        assert hea("segment", f"{name}/x.tif", "--out", "o", cwd=tmp_path).returncode == 0
+    direct = hv.segment(hv.read_micrograph(tmp_path / "a/x.tif"), "classical")
+    assert np.array_equal(hv.read_labels(tmp_path / "o/labels/x.tif").labels, direct.labels)
+
+
+def test_radiation_by_number_and_by_single_line(folder: Path) -> None:
+    text = (folder / "scans/rhea.xy").read_text().replace("# radiation: CuKa\n", "")
+    (folder / "scans/rhea.xy").write_text(text)
+    for radiation in ("1.5406", "CuKa1"):
+        run = hea("classify", "scans/rhea.xy", "--radiation", radiation, "--json", cwd=folder)
+        row = json.loads(run.stdout)["results"][0]
+        assert run.returncode == 0 and row["wavelength_A"] == pytest.approx(1.5406, abs=1e-4)

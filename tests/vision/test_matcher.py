@@ -80,6 +80,39 @@ def test_order_is_sought_at_the_first_line_inside_the_scan() -> None:
     assert order["line"] == "210" and not order["detected"] and order["limit_percent"] > 0
 
 
+def test_two_bcc_phases_keep_their_own_order() -> None:
+    # NiAl-rich B2 beside a disordered matrix with a larger cell, as in Al-containing alloys.
+    pattern = mixture({"B2": ({"A": "Ni", "B": "Al"}, 2.88, 0.5), "A2": ("NbMoTa", 3.25, 0.5)})
+    call = classify_pattern(pattern)
+    assert sorted(p.name for p in call.phases) == ["A2", "A2"]
+    assert ["A2", "B2"] in [sorted(s) for s in call.prediction_sets]
+    assert all("B2" in s for s in call.prediction_sets)
+
+
+def test_a_strong_foreign_line_is_not_order() -> None:
+    pattern = mixture({"A2": ("NbMoTaW", 3.22, 1.0)})
+    at_100 = 2 * np.degrees(np.arcsin(1.5405929 / (2 * 3.22)))
+    bump = 3000 * np.exp(-0.5 * ((pattern.two_theta_deg - at_100) / 0.08) ** 2)
+    call = classify_pattern(dataclasses.replace(pattern, intensity=pattern.intensity + bump), elements="NbMoTaW")
+    assert ["B2"] not in [s for s in call.prediction_sets if call.prediction_sets == [["B2"]]]
+    assert any("not taken for order" in o["reason"] or "complete order" in o["reason"] for o in call.order)
+
+
+def test_order_percentages_do_not_depend_on_the_range() -> None:
+    crystal = {"B2": ({"A": "Ni", "B": "Al"}, 2.887, 1.0)}
+    whole, part = (classify_pattern(mixture(crystal, limits=(lo, 120.0)), elements="NiAl") for lo in (25.0, 50.0))
+    assert whole.order[0]["line"] == "100" and part.order[0]["line"] == "111"
+    for call in (whole, part):
+        order = call.order[0]
+        assert order["measured_percent"] == pytest.approx(order["full_order_percent"], rel=0.25)
+
+
+def test_the_elements_can_be_kept_out_of_the_search() -> None:
+    pattern = mixture({"A2": ("NbMoTaW", 3.22, 1.0)})
+    free = classify_pattern(pattern, elements="CoCrFeMnNi", volumes_from_elements=False)
+    assert free.in_scope and abs(free.phases[0].lattice_A["a"].value - 3.22) < 0.003
+
+
 @pytest.mark.parametrize("name", ["B1", "B4", "H1_1"])
 def test_ceramics_are_named_and_out_of_scope(name: str) -> None:
     a = {"B1": 4.444, "B4": 3.25, "H1_1": 8.40}[name]

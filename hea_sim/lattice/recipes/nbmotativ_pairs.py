@@ -50,9 +50,7 @@ def label(folder: Path, cells: list[CellDesign]) -> tuple[dict[str, np.ndarray],
     """Label every cell with 7net-0 and the subset with CHGNet; cells that are labelled already are only read."""
     first = label_cells(cells, ELEMENTS, VOLUME_GUESS_A3, "7net-0", folder / "labels-7net-0.npz")
     subset = second_teacher_subset(cells)
-    second = label_cells(
-        cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet-0.3.0", folder / "labels-chgnet.npz", only=subset
-    )
+    second = label_cells(cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet-0.3.0", folder / "labels-chgnet.npz", only=subset)
     return first, second
 
 

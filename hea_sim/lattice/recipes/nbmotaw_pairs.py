@@ -23,9 +23,9 @@ quaternaries and 22.6 in binaries):
 The gain of shell 5 in correlation is -0.011 +- 0.008, +0.020 +- 0.029, -0.010 +- 0.006 and +0.001 +- 0.007: none. So
 the model keeps three shells. Two do no worse there, in any column; three are kept because they have the smaller error
 inside the DFT cells and for the DFT quaternary, and 7net-0, which itself errs by 10 meV/atom between relaxed binary
-arrangements (card of `nbmotativ-pairs`), cannot settle a difference that small. The one quaternary arrangement with DFT is met to 7.6, 6.1,
-2.8 and 1.1 meV/atom by the four sets; that is mostly the bend with composition, where three shells pay their price.
-Leaving out a binary system would say nothing: its pair energies occur in no other cells.
+arrangements (card of `nbmotativ-pairs`), cannot settle a difference that small. The one quaternary arrangement with DFT
+is met to 7.6, 6.1, 2.8 and 1.1 meV/atom by the four sets: that is mostly the bend with composition, and there three
+shells pay their price. Leaving out a binary system would say nothing: its pair energies occur in no other cells.
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ def fit(train: Sequence[Any], shells: Sequence[int] = SHELLS) -> tuple[PairModel
 
 
 def make_card(
-    fits: Mapping[tuple[int, ...], tuple[PairModel, FitReport]], count: Mapping[str, int], data: Path,
-    test: Sequence[Any], labels: Mapping[str, np.ndarray],
+    fits: Mapping[tuple[int, ...], tuple[PairModel, FitReport]],
+    count: Mapping[str, int],
+    data: Path,
+    test: Sequence[Any],
+    labels: Mapping[str, np.ndarray],
 ) -> ModelCard:
     """Collect scores and sources, of the other sets of shells too."""
     model, report = fits[SHELLS]

@@ -188,9 +188,7 @@ def correlation_gain(
     return gain(members), float(np.std(resampled, ddof=1))
 
 
-def range_scores(
-    dft_models: Mapping[tuple[int, ...], PairModel], labels: Mapping[str, np.ndarray]
-) -> dict[str, Score]:
+def range_scores(dft_models: Mapping[tuple[int, ...], PairModel], labels: Mapping[str, np.ndarray]) -> dict[str, Score]:
     """Score every set of shells by the 4x4x4 cells: fitted to DFT, and fitted to the teacher's own 2x2x2 cells."""
     found = {}
     for source, models in (("dft", dft_models), ("teacher", teacher_fits(labels))):

@@ -53,8 +53,14 @@ def load_teacher(name: str) -> Any:
 
 
 def label_cells(
-    cells: Sequence[CellDesign], elements: Sequence[str], volume_guess_A3: np.ndarray, teacher: str, path: Path,
-    *, only: Sequence[int] | None = None, every: int = 5,
+    cells: Sequence[CellDesign],
+    elements: Sequence[str],
+    volume_guess_A3: np.ndarray,
+    teacher: str,
+    path: Path,
+    *,
+    only: Sequence[int] | None = None,
+    every: int = 5,
 ) -> dict[str, np.ndarray]:
     """Label cells at three volumes, saving every few cells; return energies (n, 3) and pressures (n, 3)."""
     occupations = np.stack([cell.occupation for cell in cells])
