@@ -20,7 +20,7 @@ from hea_sim.records import Pattern
 
 #: A line must stand this many standard deviations above the noise of its own width.
 _DETECTION_SIGMA = 5.0
-#: Noise given to computed patterns, relative to the strongest line: a small cell's diffuse intensity is no set of lines.
+#: Noise given to computed patterns, relative to the strongest line: diffuse intensity is no set of lines.
 COMPUTED_NOISE = 3e-3
 #: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
 _KEPT_SIGMA = 2.5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
 
-from hea_sim.crystals import Crystal, atoms_per_cell, build_crystal, prototype_names
+from hea_sim.crystals import Crystal, atoms_per_cell, build_crystal, prototype, prototype_names
 from hea_sim.diffraction import powder_lines, powder_pattern, structure_factors
 from hea_sim.diffraction.profile import Instrument, pseudo_voigt
 from hea_sim.diffraction.radiation import radiation
@@ -182,3 +182,38 @@ def test_intensities_equal_xrayutilities(name: str, element: str, a: float) -> N
         q = material.Q(*(int(i) for i in h))
         peer = abs(material.StructureFactor(q, en=energy)) ** 2
         assert f_squared == pytest.approx(peer, rel=0.02)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("name", prototype_names())
+def test_every_prototype_has_its_space_group(name: str) -> None:
+    spglib = pytest.importorskip("spglib", reason="the extra `oracle` is not installed")
+    crystal = build_crystal(name, {"A": "Ni", "B": "Al", "M": "Fe", "X": "C"})
+    numbers = crystal.occupancy.argmax(axis=1) + 1
+    found = spglib.get_spacegroup((crystal.cell_A, crystal.positions, numbers), symprec=1e-3)
+    assert found.endswith(f"({prototype(name).space_group})")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("name", "occupancy", "tag"),
+    [
+        ("C14", {"A": "Mg", "B": "Zn"}, "C14"),
+        ("C15", {"A": "Mg", "B": "Cu"}, "C15"),
+        ("sigma", {"A": "Fe", "B": "Fe"}, "A_b"),  # of one element, sigma is the lattice of beta uranium
+        ("B4", {"M": "Zn", "X": "S"}, "B4"),
+        ("H1_1", {"M": "Al", "X": "O"}, "H1_1"),
+        ("L1_2", {"A": "Au", "B": "Cu"}, "L1_2"),
+    ],
+)
+def test_prototypes_match_an_independent_encyclopedia(name: str, occupancy: dict[str, str], tag: str) -> None:
+    prototypes = pytest.importorskip("pymatgen.analysis.prototypes", reason="the extra `oracle` is not installed")
+    from pymatgen.core import Lattice, Structure
+
+    crystal = build_crystal(name, occupancy)
+    symbols = [crystal.species[i] for i in crystal.occupancy.argmax(axis=1)]
+    if name == "H1_1":  # the encyclopedia's spinel has two kinds of metal
+        symbols = ["Mg" if np.allclose((8 * p) % 2, 1, atol=0.05) else s for p, s in zip(crystal.positions, symbols)]
+    matcher = prototypes.AflowPrototypeMatcher(initial_ltol=0.3, initial_stol=0.4, initial_angle_tol=6)
+    found = matcher.get_prototypes(Structure(Lattice(crystal.cell_A), symbols, crystal.positions))
+    assert found and tag in {str(f["tags"]["strukturbericht"]) for f in found}

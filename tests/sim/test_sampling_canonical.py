@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -89,12 +87,6 @@ def test_order_sets_in_through_molybdenum_and_tantalum():
     occupancy = cold.trace["sublattice_occupancy"]
     assert abs(occupancy[0, mo] - occupancy[1, mo]) > 0.15
     assert (occupancy[0, mo] - occupancy[1, mo]) * (occupancy[0, ta] - occupancy[1, ta]) < 0
-
-
-def test_two_thousand_sites_in_under_ten_seconds():
-    start = time.perf_counter()
-    run(size=(10, 10, 10), temperatures=(3000, 1000), sweeps=100, equilibration_sweeps=50)
-    assert time.perf_counter() - start < 10
 
 
 def test_read_only_cache_folder_is_no_obstacle(monkeypatch):
