@@ -90,7 +90,7 @@ class _Scales:
 
 
 def fit_set(observed: ObservedLines, phases: Sequence[Candidate]) -> SetFit | None:
-    """Refine a set and compute its evidence; None where a phase ends without a line of its own."""
+    """Refine a set and compute its evidence; None where a phase loses its lattice or its last line."""
     current, displacement = tuple(phases), 0.0
     covariance = np.zeros((1, 1))
     for step in range(4):
@@ -100,7 +100,14 @@ def fit_set(observed: ObservedLines, phases: Sequence[Candidate]) -> SetFit | No
             return None
         if step < 3:
             current, displacement, covariance = _refine(observed, current, displacement, predicted, scales)
+            if any(_strayed(start, end) for start, end in zip(phases, current)):
+                return None
     return _finish(observed, current, displacement, predicted, scales, covariance)
+
+
+def _strayed(start: Candidate, end: Candidate) -> bool:
+    """Say whether a refinement left the lattice that the scan had found, as it may where lines do not hold it."""
+    return not (0.95 < end.a_A / start.a_A < 1.05 and 0.95 < end.c_A / start.c_A < 1.05)
 
 
 def _predict(
