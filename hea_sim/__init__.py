@@ -4,7 +4,10 @@ from hea_sim._lazy import lazy_names
 
 _NAMES = {
     "Composition": "alloy",
+    "Estimate": "records",
     "Forecast": "forecasting",
+    "HEAError": "errors",
+    "Pattern": "records",
     "anneal": "sampling.canonical",
     "build_crystal": "crystals",
     "first_opinion": "properties.rules",

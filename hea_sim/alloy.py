@@ -32,6 +32,11 @@ class Composition(Mapping[str, float]):
         """
         if isinstance(text, Composition):
             return text
+        if not isinstance(text, (str, Mapping)):
+            raise InputError(
+                f"composition: got {type(text).__name__}, wanted a formula such as 'NbMoTaW' or a mapping of element to"
+                " amount"
+            )
         return cls._from_amounts(text if isinstance(text, Mapping) else _parse_formula(text), str(text))
 
     @classmethod

@@ -121,8 +121,8 @@ def _site(sublattice: str, x: float, y: float, z: float) -> Site:
 _PROTOTYPES = {
     p.name: p
     for p in (
-        _cubic("A1", 225, [_site("M", 0, 0, 0)], 3.59, (3.36, 5.0), fundamental="A1"),
-        _cubic("A2", 229, [_site("M", 0, 0, 0)], 3.20, (2.66, 4.0), fundamental="A2"),
+        _cubic("A1", 225, [_site("M", 0, 0, 0)], 3.59, (3.36, 4.20), fundamental="A1"),
+        _cubic("A2", 229, [_site("M", 0, 0, 0)], 3.20, (2.66, 3.75), fundamental="A2"),
         Prototype(
             name="A3",
             space_group=194,
@@ -141,7 +141,7 @@ _PROTOTYPES = {
             225,
             [_site("M", 0, 0, 0), _site("X", 0.5, 0.5, 0.5)],
             4.30,
-            (3.95, 4.75),
+            (3.95, 6.70),
             fundamental="B1",
             metallic=False,
         ),

@@ -14,6 +14,7 @@ import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.crystals import Crystal, atoms_per_cell
+from hea_sim.errors import HEAError
 from hea_sim.records import Estimate, Simulation
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Forecast:
     alloy: str
     phase_sets: Sequence[Sequence[str]]
     phase_source: str
-    volume_A3: Estimate
+    volume_A3: Estimate | None
     volume_source: str
     volume_lattice: str
     opinion: CompositionOpinion
@@ -73,8 +74,13 @@ class Forecast:
             notes=_notes(opinion),
         )
 
-    def lattice_parameter(self, structure: str) -> Estimate:
-        """Give the cubic lattice parameter in Angstrom that this volume would have in a structure ("A1", "A2")."""
+    def lattice_parameter(self, structure: str) -> Estimate | None:
+        """Give the cubic lattice parameter in Angstrom that this volume would have in a structure ("A1", "A2").
+
+        None where no volume is expected, as for an alloy with an element outside the table of metals.
+        """
+        if self.volume_A3 is None:
+            return None
         scale = atoms_per_cell(structure) ** (1 / 3)
         value = scale * self.volume_A3.value ** (1 / 3)
         relative = (self.volume_A3.std or 0.0) / self.volume_A3.value
@@ -119,13 +125,16 @@ def forecast(
     notes = list(_notes(opinion))
     if model is None:
         volume, source = _elemental_volume(composition, measurement_temperature_K)
+        if volume is None:
+            notes.append(f"no volume is expected for {composition.formula}: {source}")
         notes.append(
             f"no lattice model is shipped for {composition.formula}: its phase comes from the rules, its volume from"
             " the elements (Vegard), its order from nowhere"
         )
     else:
         lattice_A = predict_lattice_parameter(model, composition, None, temperature_K=measurement_temperature_K)
-        volume, source = _per_atom(lattice_A, model.lattice), f"random alloy, {model.name}"
+        volume = _per_atom(lattice_A, model.lattice)
+        source = f"random alloy, {model.name}"
     return Forecast(
         alloy=composition.formula,
         phase_sets=opinion.phase_sets,
@@ -161,11 +170,17 @@ def _simulate(
     )
 
 
-def _elemental_volume(composition: Composition, temperature_K: float) -> tuple[Estimate, str]:
-    """Take the volume of a random alloy from its elements, expanded from 298 K to the temperature of measurement."""
+def _elemental_volume(composition: Composition, temperature_K: float) -> tuple[Estimate | None, str]:
+    """Take the volume of a random alloy from its elements, expanded from 298 K to the temperature of measurement.
+
+    None, with the reason in place of the source, where an element has no volume as a metal (C, N, O, B ...).
+    """
     from hea_sim.elements import thermal_expansion_per_K, vegard_volume_A3
 
-    at_298_K = vegard_volume_A3(composition)
+    try:
+        at_298_K = vegard_volume_A3(composition)
+    except HEAError as error:
+        return None, str(error)
     growth = 1 + 3 * thermal_expansion_per_K(composition) * (temperature_K - 298.0)
     volume = Estimate.normal(
         growth * at_298_K.value, growth * (at_298_K.std or 0.0), unit=at_298_K.unit, method=at_298_K.method

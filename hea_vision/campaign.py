@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hea_sim.alloy import Composition
+from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import HEAError, InputError, MissingFileError
 
 CAMPAIGN_FILE = "campaign.toml"
@@ -34,6 +35,11 @@ class PatternEntry(StrictJob):
     file: str
     radiation: str | None = None
     wavelength_A: float | None = Field(default=None, gt=0)
+
+    @field_validator("radiation", mode="before")
+    @classmethod
+    def _radiation_exists(cls, value: object) -> object:
+        return None if value is None else get_radiation(str(value)).name
 
 
 class MicrographEntry(StrictJob):

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hea_sim.alloy import Composition, parse_elements
 from hea_sim.crystals import prototype
+from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import InputError, MissingFileError
 from hea_vision.campaign import Job, StrictJob, load_job
 
@@ -31,6 +32,11 @@ class ClassifyJob(StrictJob):
         if value is not None:
             parse_elements(value)
         return value
+
+    @field_validator("radiation", mode="before")
+    @classmethod
+    def _radiation_exists(cls, value: object) -> object:
+        return None if value is None else get_radiation(str(value)).name
 
     @field_validator("structures")
     @classmethod

@@ -93,7 +93,7 @@ def _suggestion(alloy: Composition, change: str, opinion: CompositionOpinion) ->
     likely = ", ".join(f"{label} {p:.0%}" for label, p in shares if p >= 0.02)
     reason = (
         f"{change}: the rule says {seen.verdict} at VEC {seen.vec:.2f}, where {seen.n} alloys with that verdict were"
-        f" {likely}; entropy {seen.entropy_bits:.2f} bits, so a measurement here tells most about the rule"
+        f" {likely}; entropy {seen.entropy_bits:.2f} bits: a measurement here would tell much about the rule"
     )
     return Suggestion(
         composition=alloy,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hea_sim.documents import versions
 from hea_sim.errors import HEAError, one_line_error
 from hea_vision.cli import verbs
 
@@ -28,6 +30,21 @@ Config = Annotated[Path | None, typer.Option("--config", help="TOML file of sett
 Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Inputs = Annotated[list[Path], typer.Argument(help="Files or folders.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(versions()["hea-toolkit"])
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """High-entropy alloys: label diffraction patterns and micrographs, simulate, cross-check, suggest."""
 
 
 @app.command()
@@ -152,15 +169,26 @@ def data_verify(name: str) -> None:
     raise typer.Exit(verbs.data_verify(name))
 
 
+def _prepare_streams() -> None:
+    """Let no name and no terminal's alphabet break a run: what cannot be written is escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run() -> None:
     """Run the app; an error raised on purpose becomes one line on stderr and exit code 2."""
+    _prepare_streams()
     try:
         app()
     except HEAError as error:
         sys.stderr.write(f"hea: {' '.join(str(error).split())}\n")
         sys.exit(2)
     except BrokenPipeError:  # the reader of stdout went away; that is no fault
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(0)
     except OSError as error:
         sys.stderr.write(f"hea: {one_line_error(error)}; choose another --out folder, or make room\n")

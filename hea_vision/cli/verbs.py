@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hea_sim.documents import document, to_jsonable, versions, write_atomic, write_csv, write_json
-from hea_sim.errors import InputError, MissingFileError
+from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
 from hea_sim.records import PatternCall, Provenance
 
 
@@ -73,7 +73,7 @@ def classify(
         from hea_sim.errors import unknown_name
 
         raise unknown_name("pattern labeller", job.model, PATTERN_LABELLERS)
-    paths = find_inputs(inputs, PATTERN_SUFFIXES)
+    paths = _not_results(find_inputs(inputs, PATTERN_SUFFIXES), out)
     calls: dict[str, PatternCall] = {}
 
     def work(path: Path) -> Mapping[str, Any]:
@@ -151,7 +151,7 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
         from hea_sim.errors import unknown_name
 
         raise unknown_name("segmenter", job.model, SEGMENTERS)
-    paths = find_inputs(inputs, IMAGE_SUFFIXES)
+    paths = _not_results(find_inputs(inputs, IMAGE_SUFFIXES), out)
     images: dict[str, Any] = {}
     names = _label_names(paths)
 
@@ -198,6 +198,22 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     else:
         _table("", columns, [tuple(str(row.get(c, "")) for c in columns) for row in rows])
     return _report_failures(result.failures)
+
+
+def _not_results(paths: Sequence[Path], out: Path | None) -> list[Path]:
+    """Leave out what an earlier run wrote into a folder of results that lies among the inputs."""
+    if out is None:
+        return list(paths)
+    place = out.resolve()
+    tables = {"results.csv", "objects.csv", "failures.csv"}
+
+    def is_result(path: Path) -> bool:
+        here = path.resolve()
+        if place not in here.parents:
+            return False
+        return here.parent == place / "labels" or (here.parent == place and here.name in tables)
+
+    return [path for path in paths if not is_result(path)]
 
 
 def _label_names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -288,14 +304,20 @@ def predict(alloys: Sequence[str], json: bool) -> int:
     from hea_sim.forecasting import forecast
     from hea_vision.report.text import format_estimate, format_sets
 
-    found = [
-        forecast(alloy, equilibration_temperature_K=298.0, measurement_temperature_K=298.0, simulate=False)
-        for alloy in alloys
-    ]
+    found, failures = [], []
+    for alloy in alloys:
+        try:
+            found.append(
+                forecast(alloy, equilibration_temperature_K=298.0, measurement_temperature_K=298.0, simulate=False)
+            )
+        except HEAError as error:
+            failures.append({"input": alloy, "error": one_line_error(error)})
+    if not found:
+        raise InputError(failures[0]["error"])
     if json:
-        rows = [{"input": alloy, **to_jsonable(f)} for alloy, f in zip(alloys, found)]
-        _print_json(document(rows, [], Provenance(versions=versions())))
-        return 0
+        rows = [{"input": f.alloy, **to_jsonable(f)} for f in found]
+        _print_json(document(rows, failures, Provenance(versions=versions())))
+        return _report_failures(failures)
     shown = [
         (f.alloy, format_sets(f.phase_sets), _lattices(f), format_estimate(f.volume_A3), f.volume_source) for f in found
     ]
@@ -303,7 +325,7 @@ def predict(alloys: Sequence[str], json: bool) -> int:
     for f in found:
         for note in f.notes:
             print(f"{f.alloy}: {note}")
-    return 0
+    return _report_failures(failures)
 
 
 def _lattices(expected: Any) -> str:
@@ -323,6 +345,8 @@ def suggest(alloy: str, n: int, json: bool) -> int:
         _print_json(document(rows, [], Provenance(versions=versions())))
     else:
         _table(f"after {alloy}", ("composition", "why"), [(s.formula, s.reason) for s in found])
+        if not found:
+            print(f"no neighbour of {alloy} lies inside the domain of the rules (alloys of four or more metals)")
     return 0
 
 

@@ -44,6 +44,8 @@ def checked_path(path: str | os.PathLike[str], what: str, suffixes: Iterable[str
         raise InputError(f"{path}: is a folder, wanted one {what}; give a file in it")
     if not exists:
         raise MissingFileError(f"{what} {path} does not exist; check the name and the working directory")
+    if not path.is_file():
+        raise InputError(f"{path}: is no regular file (a pipe or a device); copy the {what} into a file")
     if path.suffix.lower() not in known:
         raise InputError(
             f"{path}: suffix {path.suffix!r} is not read as a {what}; export it as one of {' '.join(known)}"

@@ -41,6 +41,8 @@ def _search(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [
-            Path(root, name) for name in names if not name.startswith(".") and Path(name).suffix.lower() in suffixes
+            Path(root, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes and Path(root, name).is_file()
         ]
     return sorted(files)

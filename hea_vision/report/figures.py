@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hea_sim.diffraction.powder import powder_pattern
 from hea_sim.diffraction.profile import Instrument
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
-from hea_vision.report.text import count_text
+from hea_vision.report.text import count_text, file_title
 
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = (
     "#000000",
@@ -83,7 +82,7 @@ def _n_phases(call: PatternCall) -> int:
 def _pattern_title(call: PatternCall) -> str:
     found = ", ".join(f"{p.name} (p = {p.probability:.2f})" for p in call.phases) or "no phase"
     state = "" if call.in_scope else "refused; candidates: "
-    return f"{Path(call.input).name}: {state}{found}"
+    return f"{file_title(call.input)}: {state}{found}"
 
 
 def _draw_ticks(axes: Any, call: PatternCall) -> None:
@@ -142,7 +141,7 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
     left.imshow(micrograph.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
     right.imshow(overlay_rgb(micrograph, labels), interpolation="antialiased")
     found = ", ".join(count_text(name, n) for name, n in labels.objects.items() if n) or "no second phase, no pore"
-    left.set_title(Path(micrograph.source).name, loc="left", fontsize=9)
+    left.set_title(file_title(micrograph.source), loc="left", fontsize=9)
     right.set_title(f"{labels.model}: {found}", loc="left", fontsize=9)
     for axes in (left, right):
         axes.set_axis_off()

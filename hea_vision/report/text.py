@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import floor, log10
+from pathlib import Path
 
 from hea_sim.records import Estimate, Evidence
 
@@ -20,13 +21,15 @@ def format_estimate(value: Estimate | None) -> str:
         return "–"
     unit = value.unit.replace("A^3", "Å³")
     unit = "Å" if unit == "A" else unit
-    if value.std:
+    if value.std and value.unit != "area fraction":
         digits = max(0, -floor(log10(value.std)) + (1 if f"{value.std:e}"[0] == "1" else 0))
         text = f"{value.value:.{digits}f} ± {value.std:.{digits}f}"
     else:
         text = f"{value.value:.4g}"
         if value.low is not None and value.high is not None:
             text += f" ({value.low:.2g} to {value.high:.2g})"
+    if unit in ("1", "weight fraction"):
+        return text
     return f"{text} {unit}".strip()
 
 
@@ -58,3 +61,13 @@ def count_text(name: str, n: int) -> str:
     if name == "pore":
         return f"{n} pore" + "s" * (n != 1)
     return f"{n} area" + "s" * (n != 1) + f" of {name}"
+
+
+def file_title(name: str) -> str:
+    """Write a file's name so that a figure can show it, whatever its alphabet; a dollar sign starts no formula.
+
+    >>> file_title("scans/a$b.xy")
+    'a\\\\$b.xy'
+    """
+    readable = Path(name).name.encode("utf-8", "backslashreplace").decode("utf-8")
+    return readable.replace("$", r"\$")

@@ -28,6 +28,8 @@ CLASSES = {0: "matrix", 1: "second phase", 2: "pore"}
 MATRIX, SECOND_PHASE, PORE = 0, 1, 2
 #: The decision level is taken as known to this part of the contrast, to either side.
 LEVEL_UNCERTAINTY = 0.1
+#: Holes that cover more of a field than this are none.
+MOST_PORES = 0.3
 #: Pixels around a pore that its bright rim may cover.
 _RIM_PX = 10
 #: Length over which the local levels of the two sides are averaged.
@@ -72,6 +74,9 @@ def segment_classical(
         raise InputError(f"{micrograph.source or 'image'}: all pixels are equal; wanted a micrograph")
     std = noise_std(image)
     pores, pore_reason = find_pores(image, std, pore_level=pore_level, black_level=black_level, min_area_px=min_area_px)
+    if pores.mean() > MOST_PORES:
+        pore_reason = f"dark areas cover {pores.mean():.0%} of the field: no holes, but another phase or a mask"
+        pores = np.zeros_like(pores)
     usable = ~ndimage.binary_dilation(pores, disk(_RIM_PX)) if pores.any() else ~pores
     usable = usable if usable.mean() > 0.3 else ~pores
     flat = image - shading_surface(ndimage.gaussian_filter(image, 1.5), usable)
@@ -98,7 +103,9 @@ def _metadata(
         second = f"found: {cut.kind} cut after smoothing over {cut.sigma_px:g} px"
     else:
         nearest = max(tried, key=lambda c: c.held_out) if tried else None
-        second = "none: " + (nearest.reason if nearest else "too few pixels to judge")
+        second = (
+            f"none: the nearest cut fails its test ({nearest.reason})" if nearest else "none: too few pixels to judge"
+        )
     return {
         "noise_std": std,
         "second_phase": second,

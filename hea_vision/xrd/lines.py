@@ -253,27 +253,35 @@ def _fit_group(
         if min(abs(x[top] - a) for a, _ in group) < 0.45 * width:
             break
         group = sorted([*group, (float(x[top]), float(smooth[top] * s[top]))])
+    sure = _sure(theta, covariance, len(group))
+    if 0 < sure.sum() < len(group):  # what a doubtful line had taken belongs to its neighbours
+        group = [start for start, keep in zip(group, sure) if keep]
+        theta, residual, covariance = _least_squares_lines(x, y, s, group, width, radiation)
+        sure = _sure(theta, covariance, len(group))
     n = len(group)
     lines = []
-    for i in range(n):
+    for i in np.flatnonzero(sure):
         centre, area, fwhm = theta[i], theta[n + i], theta[2 * n + i]
-        centre_std = max(np.sqrt(covariance[i, i]), 0.02 * fwhm, 0.1 * step)
-        area_std = np.sqrt(covariance[n + i, n + i]) + 1e-30
-        if area <= 0 or area / area_std < _KEPT_SIGMA or not low < centre < high:
+        if not low < centre < high:
             continue
-        d = float(spacing_A(centre, radiation.wavelength_A))
         lines.append(
             Line(
                 two_theta_deg=float(centre),
-                two_theta_std_deg=float(centre_std),
+                two_theta_std_deg=float(max(np.sqrt(covariance[i, i]), 0.02 * fwhm, 0.1 * step)),
                 area=float(area),
-                area_std=float(area_std),
+                area_std=float(np.sqrt(covariance[n + i, n + i])),
                 fwhm_deg=float(fwhm),
                 eta=float(theta[3 * n]),
-                d_A=d,
+                d_A=float(spacing_A(centre, radiation.wavelength_A)),
             )
         )
     return lines, float(theta[3 * n])
+
+
+def _sure(theta: np.ndarray, covariance: np.ndarray, n: int) -> np.ndarray:
+    """Say which of n fitted lines have an area that stands out of its error."""
+    area = theta[n : 2 * n]
+    return (area > 0) & (area > _KEPT_SIGMA * np.sqrt(np.diag(covariance)[n : 2 * n]))
 
 
 def _least_squares_lines(

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from hea_sim.alloy import Composition, parse_elements
-from hea_sim.crystals import prototype
+from hea_sim.crystals import atoms_per_cell, prototype
+from hea_sim.diffraction.profile import spacing_A
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.documents import versions
+from hea_sim.errors import InputError
 from hea_sim.records import Estimate, Pattern, PatternCall, Phase, Provenance
 from hea_vision.xrd.amorphous import is_amorphous
 from hea_vision.xrd.evidence import METAL_LOG_VOLUME, PRIORS, ObservedLines
@@ -35,6 +37,8 @@ _LEAST_EVIDENCE = 8.0
 #: A phase below this weight fraction is a trace: named apart from the constituents.
 TRACE_WEIGHT_FRACTION = 0.05
 _SET_LEVEL = 0.99
+#: A single line hints at a lattice whose volume per atom is within three times this of the main phase's, in logarithm.
+_HINT_LOG_SPACING = 0.015
 #: Relative error of weight fractions beyond texture: microabsorption, Debye-Waller factors, unknown elements.
 _SCALE_MODEL_STD = 0.15
 #: Relative error of a lattice parameter beyond the scatter of lines: angle calibration.
@@ -63,6 +67,11 @@ def match_pattern(
         False keeps the elements out of the prior of volumes, so that lattices are found without them: needed where
         the label shall test whether these are the elements.
     """
+    if not isinstance(pattern, Pattern):
+        raise InputError(
+            f"classify_pattern: got {type(pattern).__name__}, wanted a Pattern; read a file with read_pattern, or put"
+            " arrays into Pattern(two_theta_deg=..., intensity=..., radiation=...)"
+        )
     source = get_radiation(radiation if radiation is not None else pattern.radiation or pattern.wavelength_A)
     composition = _composition(elements)
     lines = find_lines(pattern, source)
@@ -76,6 +85,8 @@ def match_pattern(
         "provenance": _provenance(pattern, source.name, composition, structures, volumes_from_elements),
     }
     notes = [f"line at {x.two_theta_deg:.2f} deg: {x.origin}" for x in lines.lines if x.origin != "specimen"]
+    if pattern.metadata.get("radiation_note"):
+        notes.insert(0, str(pattern.metadata["radiation_note"]))
     if len(observed) == 0 or is_amorphous(lines):
         return _without_lines(lines, frame, notes)
     names = tuple(composition) if composition is not None else None
@@ -126,12 +137,16 @@ def _judge(
         reason=reason,
         phases=tuple(phases),
         traces=tuple(traces),
-        prediction_sets=_prediction_sets(probabilities, orders, best, traces),
+        prediction_sets=_with_hinted(_prediction_sets(probabilities, orders, best, traces), observed, best),
         set_level=_SET_LEVEL,
         unexplained_fraction=unexplained,
         unexplained_lines=_line_rows(observed.source, best.owner),
         order=[asdict(test) for test in orders if test is not None],
-        notes=[*notes, *(f"trace of {t.name} below {100 * TRACE_WEIGHT_FRACTION:.0f} wt%" for t in traces)],
+        notes=[
+            *notes,
+            *_volume_notes(best, composition),
+            *(f"trace of {t.name} below {100 * TRACE_WEIGHT_FRACTION:.0f} wt%" for t in traces),
+        ],
         curves=_curves(observed, best),
     )
 
@@ -177,11 +192,27 @@ def _volume_prior(composition: Composition | None) -> tuple[float, float]:
 
     try:
         volumes = {e: elemental_volume_A3(e).value for e in composition}
-    except HEAError:
+    except HEAError:  # an element outside the table of metals
         return METAL_LOG_VOLUME
     mean = sum(composition[e] * v for e, v in volumes.items())
     spread = sum(composition[e] * (v - mean) ** 2 for e, v in volumes.items()) ** 0.5 / mean
     return float(np.log(mean)), float(np.hypot(0.05, 0.5 * spread))
+
+
+def _volume_notes(best: SetFit, composition: Composition | None) -> list[str]:
+    """Name metallic phases whose volume per atom the given elements cannot have."""
+    if composition is None:
+        return []
+    mean, std = _volume_prior(composition)
+    notes = []
+    for phase in best.phases:
+        volume = float(phase.table.volume_A3(phase.a_A, phase.c_A)) / phase.table.atoms_per_cell
+        if phase.table.kind.metallic and abs(np.log(volume) - mean) > 3 * std:
+            notes.append(
+                f"{phase.name} has {volume:.2f} A^3 per atom, where {' '.join(composition)} would have"
+                f" {np.exp(mean):.2f} +- {np.exp(mean) * std:.2f}: other elements, or the wrong radiation"
+            )
+    return notes
 
 
 def _set_probabilities(fits: list[SetFit]) -> dict[tuple[str, ...], float]:
@@ -309,6 +340,27 @@ def _prediction_sets(
         total += probability
         if total >= _SET_LEVEL * whole:
             break
+    return out
+
+
+def _with_hinted(sets: list[list[str]], observed: ObservedLines, best: SetFit) -> list[list[str]]:
+    """Add assemblages with one lattice more, whose strongest line stands unexplained where its volume would put it.
+
+    A minor phase often shows one line only, too little for evidence, but enough to keep it possible.
+    """
+    metals = [p for p in best.phases if p.table.kind.metallic]
+    free = observed.angle[best.owner < 0]
+    if not metals or not sets or free.size == 0:
+        return sets
+    per_atom = np.mean([float(p.table.volume_A3(p.a_A, p.c_A)) / p.table.atoms_per_cell for p in metals])
+    out = list(sets)
+    for name, root in (("A1", np.sqrt(3.0)), ("A2", np.sqrt(2.0))):
+        if name in best.names:
+            continue
+        spacing = (atoms_per_cell(name) * per_atom) ** (1 / 3) / root
+        spacings = spacing_A(free, observed.wavelength_A)
+        if np.any(np.abs(np.log(spacings / spacing)) < _HINT_LOG_SPACING):
+            out.append(sorted([*sets[0], name]))
     return out
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hea_sim.diffraction.profile import bragg_two_theta_deg
 from hea_vision.xrd.evidence import PRIORS, LatticeScan, ObservedLines
 from hea_vision.xrd.reflections import reflection_table
 from hea_vision.xrd.set_fit import Candidate, SetFit, fit_set
@@ -59,11 +60,38 @@ def _extend(observed: ObservedLines, base: SetFit | None, scans: Sequence[Lattic
             fit = fit_set(observed, (*phases, candidate))
             if fit is None or fit.log_evidence <= floor or _same_lattice_twice(fit):
                 continue
-            # Every phase must keep lines that no other phase gives.
-            own = [int(((fit.owner == i) & (fit.share[i] > 0.6)).sum()) for i in range(len(fit.phases))]
-            if all(n >= (3 if p.table.free_ratio else min(2, len(observed))) for n, p in zip(own, fit.phases)):
+            if all(
+                _own_lines(observed, fit, i) >= (3 if p.table.free_ratio else min(2, len(observed)))
+                for i, p in enumerate(fit.phases)
+            ):
                 out.append(fit)
     return out
+
+
+def _own_lines(observed: ObservedLines, fit: SetFit, index: int) -> int:
+    """Count the lines that a phase has to itself: no other phase gives them, nor would by ordering."""
+    own = (fit.owner == index) & (fit.share[index] > 0.6)
+    for i, other in enumerate(fit.phases):
+        if i != index:
+            own &= ~_at_superlattice(observed, other, fit.displacement_deg)
+    return int(own.sum())
+
+
+def _at_superlattice(observed: ObservedLines, phase: Candidate, displacement_deg: float) -> np.ndarray:
+    """Say which observed lines (n,) stand where order would put lines of a bcc or fcc phase."""
+    if phase.name not in ("A1", "A2"):
+        return np.zeros(len(observed), bool)
+    grid = np.arange(6)
+    h, k, m = (g.ravel() for g in np.meshgrid(grid, grid, grid))
+    allowed = (h + k + m) % 2 == 0 if phase.name == "A2" else (h % 2 == k % 2) & (k % 2 == m % 2)
+    squares = np.setdiff1d(h**2 + k**2 + m**2, (h**2 + k**2 + m**2)[allowed])
+    angle = bragg_two_theta_deg(phase.a_A / np.sqrt(squares), observed.wavelength_A)
+    angle = angle + displacement_deg * np.cos(np.radians(angle) / 2)
+    angle = angle[np.isfinite(angle)]
+    if angle.size == 0:
+        return np.zeros(len(observed), bool)
+    distance = np.abs(observed.angle[:, None] - angle[None, :]).min(axis=1)
+    return distance < np.maximum(3.5 * observed.angle_std, 0.3 * observed.fwhm)
 
 
 def _same_lattice_twice(fit: SetFit) -> bool:

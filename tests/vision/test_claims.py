@@ -230,3 +230,26 @@ def test_composition_needs_an_alternative_and_can_disagree() -> None:
     }
     assert found["far"] == {"Nb content": "disagree", "Mo content": "agree", "Ta content": "inconclusive"}
     assert found["none"]["Mo content"] == found["near"]["Mo content"] == "inconclusive"
+
+
+def test_the_mean_volume_of_two_phases_can_disagree(alloy) -> None:
+    def phase(name: str, a: float, weight: float) -> Phase:
+        fraction = Estimate(value=weight, std=0.1, unit="weight fraction")
+        return Phase(name=name, probability=1.0, lattice_A={"a": number(a, 0.001)}, weight_fraction=fraction)
+
+    steel = dataclasses.replace(two_phase_call("A1", "A2"), phases=(phase("A1", 3.600, 0.4), phase("A2", 2.874, 0.6)))
+    cantor = forecast("CoCrFeMnNi", simulate=False, **TEMPERATURES)
+    claims = {f.alloy: crosscheck_pattern(steel, f, alternatives=[alloy])[1] for f in (alloy, cantor)}
+    assert all("mean volume" in c.claim for c in claims.values())
+    assert claims["NbMoTaTiV"].verdict == "disagree"  # 11.8 A^3 per atom against 16.5
+    assert claims["CoCrFeMnNi"].verdict == "agree"
+
+
+def test_an_interstitial_element_leaves_the_volume_open() -> None:
+    steel = forecast("CoCrFeMnNiC0.05", simulate=True, **TEMPERATURES)
+    assert steel.volume_A3 is None and steel.lattice_parameter("A1") is None
+    assert any("no volume is expected" in note for note in steel.notes)
+    claim = next(c for c in crosscheck_pattern(a2_call(), steel) if c.kind == "lattice")
+    assert claim.verdict == "inconclusive" and "no volume is expected" in claim.reason
+    beside = crosscheck_pattern(a2_call(), forecast("NbMoTaTiV", simulate=False, **TEMPERATURES), alternatives=[steel])
+    assert {c.verdict for c in beside if c.kind == "lattice"} == {"inconclusive"}

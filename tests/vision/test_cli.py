@@ -89,6 +89,23 @@ def test_one_bad_file_fails_alone_with_exit_code_one(folder: Path) -> None:
     assert any("bad.xy" in line for line in lines) and any("radiation" in line for line in lines)
 
 
+def test_results_among_the_inputs_are_not_inputs(folder: Path) -> None:
+    for _ in range(2):
+        run = hea("classify", "scans", "--out", "scans", "--json", cwd=folder)
+        assert run.returncode == 0, run.stderr
+        assert len(json.loads(run.stdout)["results"]) == 2
+
+
+def test_odd_names_and_closed_streams(folder: Path) -> None:
+    (folder / "scans/steel.xy").rename(folder / "scans/st\udce4hl.xy")
+    run = hea("classify", "scans", "--out", "o", cwd=folder)
+    assert run.returncode == 0, run.stderr
+    assert len(json.loads((folder / "o/results.json").read_text())["results"]) == 2
+    code = "import sys; sys.stdout = None; from hea_vision.cli import main; main()"
+    quiet = subprocess.run([sys.executable, "-c", code, "models", "list"], capture_output=True, text=True)
+    assert quiet.returncode == 0 and "Traceback" not in quiet.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -102,6 +119,7 @@ def test_one_bad_file_fails_alone_with_exit_code_one(folder: Path) -> None:
         (("loop", "empty", "--out", "o"), "campaign.toml"),
         (("loop", "nowhere", "--out", "o"), "no such folder"),
         (("predict", "Nb0"), "sum to 0"),
+        (("classify", "scans", "--radiation", "CuKx"), "did you mean 'CuKa'"),
         (("predict", "Xx"), "no element"),
         (("suggest", "Nb-Mo"), "cannot read"),
         (("models", "show", "nbmotw-pairs"), "did you mean 'nbmotaw-pairs'"),

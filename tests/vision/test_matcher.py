@@ -121,6 +121,28 @@ def test_ceramics_are_named_and_out_of_scope(name: str) -> None:
     assert name in {p.name for p in call.phases}
 
 
+@pytest.mark.parametrize(("metal", "other", "a"), [("Na", "Cl", 5.64), ("Ti", "N", 4.24), ("Hf", "C", 4.64)])
+def test_salts_nitrides_and_carbides_are_no_alloys(metal: str, other: str, a: float) -> None:
+    call = classify_pattern(mixture({"B1": ({"M": metal, "X": other}, a, 1.0)}))
+    assert not call.in_scope and [p.name for p in call.phases] == ["B1"]
+
+
+def test_a_single_line_of_a_minor_phase_keeps_it_possible() -> None:
+    pattern = mixture({"A1": ("CoCrFeNi", 3.59, 1.0), "A2": ("CoCrFeNi", 2.87, 0.03)})
+    call = classify_pattern(pattern)
+    fundamental = [sorted({"B2": "A2", "L1_2": "A1"}.get(n, n) for n in s) for s in call.prediction_sets]
+    assert ["A1", "A2"] in fundamental
+
+
+def test_every_strong_line_is_fitted() -> None:
+    pattern = mixture({"A2": ("NbMoTaW", 3.22, 1.0)}, peak=3000, background=300)
+    call = classify_pattern(pattern)
+    x, rest = call.curves["two_theta_deg"], call.curves["measured"] - call.curves["fitted"]
+    noise = np.sqrt(call.curves["fitted"])
+    kernel = np.ones(15) / np.sqrt(15)
+    assert np.abs(np.convolve(rest / noise, kernel, "same"))[20:-20].max() < 9, x[np.argmax(np.abs(rest))]
+
+
 def test_noise_alone_and_a_hump_alone_are_refused() -> None:
     rng = np.random.default_rng(5)
     angles = np.arange(20.0, 100.0, 0.02)
