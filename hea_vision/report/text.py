@@ -25,7 +25,7 @@ def format_estimate(value: Estimate | None) -> str:
         digits = max(0, -floor(log10(value.std)) + (1 if f"{value.std:e}"[0] == "1" else 0))
         text = f"{value.value:.{digits}f} ± {value.std:.{digits}f}"
     else:
-        text = f"{value.value:.4g}"
+        text = f"{value.value:.3g}"
         if value.low is not None and value.high is not None:
             text += f" ({value.low:.2g} to {value.high:.2g})"
     if unit in ("1", "weight fraction"):

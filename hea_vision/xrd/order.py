@@ -205,7 +205,7 @@ def _reason(ordered: str, line: _Measured, detected: bool, excluded: bool, tube:
         text += f"; complete order of the most visible kind would give {line.full_percent:.2g} %"
     if excluded:
         return text + ", so order is excluded"
-    return text + "; order between elements of like scattering power would not show, so it cannot be excluded"
+    return text + f"; order between elements of like scattering power would not show: not resolvable with {tube}"
 
 
 def _order_excluded(composition: Composition | None, full_percent: float | None, limit_percent: float) -> bool:
