@@ -196,7 +196,7 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     if json:
         _print_json(result.document())
     else:
-        _table("", columns, [tuple(str(row.get(c, "")) for c in columns) for row in rows])
+        _table("", ("input", *SHOWN_CLASSES), [_segment_line(row) for row in result.results])
     return _report_failures(result.failures)
 
 
@@ -228,6 +228,19 @@ def _label_names(paths: Sequence[Path]) -> dict[Path, str]:
         used[stem] += 1
         names[path] = f"{stem}.tif" if used[stem] == 1 else f"{stem}_{used[stem]}.tif"
     return names
+
+
+#: Classes that the table on the terminal shows.
+SHOWN_CLASSES = ("second phase", "pore")
+
+
+def _segment_line(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Write one line of the terminal's table: objects and per cent of the area, class by class."""
+    cells = []
+    for name in SHOWN_CLASSES:
+        fraction, count = row["fractions"].get(name), row["objects"].get(name, 0)
+        cells.append("–" if fraction is None else f"{count} ({100 * fraction['value']:.2g} %)")
+    return (Path(row["input"]).name, *cells)
 
 
 def _segment_row(row: Mapping[str, Any]) -> dict[str, Any]:

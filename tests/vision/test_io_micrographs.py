@@ -300,4 +300,5 @@ def test_lengths():
 def test_metadata_is_plain_json(tmp_path):
     from hea_sim.documents import to_jsonable
 
-    json.dumps(to_jsonable(read_micrograph(tiff(tmp_path / "a.tif"), crop=(0, 0, 8, 8))))
+    plain = to_jsonable(read_micrograph(tiff(tmp_path / "a.tif"), crop=(0, 0, 8, 8)))
+    assert json.loads(json.dumps(plain)) == plain and plain["metadata"]
