@@ -20,6 +20,8 @@ from hea_sim.records import Pattern
 
 #: A line must stand this many standard deviations above the noise of its own width.
 _DETECTION_SIGMA = 5.0
+#: Distances in points at which differences show the noise.
+_NOISE_LAGS = (1, 2, 4, 8, 16)
 #: Noise given to computed patterns, relative to the strongest line: diffuse intensity is no set of lines.
 COMPUTED_NOISE = 3e-3
 #: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
@@ -115,16 +117,19 @@ def _trim_edges(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
 def estimate_noise(angles: np.ndarray, intensity: np.ndarray) -> np.ndarray:
     """Estimate the standard deviation of the intensity at every point.
 
-    The variance is taken as proportional to the smoothed intensity; its scale is the median over the scan of squared
-    differences at lags of one to four points, the largest of them, because resampling correlates neighbours.
+    The variance is taken as proportional to the smoothed intensity; its scale comes from the median difference, between
+    the lines, of points a few steps apart, the largest over the lags, because smoothing and resampling correlate
+    neighbours.
     """
     level = gaussian_filter1d(intensity, 8, mode="nearest")
     floor = max(float(np.percentile(level, 5)), 1e-3 * float(np.ptp(intensity)), 1e-12)
     level = np.maximum(level, floor)
+    quiet = level <= np.percentile(level, 60)  # between the lines
     scales = []
-    for lag in (1, 2, 3, 4):
+    for lag in _NOISE_LAGS:
         difference = np.abs(intensity[lag:] - intensity[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
-        scales.append(1.4826 * float(np.median(difference)))
+        both = quiet[lag:] & quiet[:-lag]
+        scales.append(1.4826 * float(np.median(difference[both] if both.sum() > 50 else difference)))
     scale = max(*scales, 1e-6 * np.sqrt(floor))
     return scale * np.sqrt(level)
 
@@ -169,6 +174,9 @@ def _candidates(
     sigma = max(0.8, 0.35 * width / step)
     smooth = gaussian_filter1d(net, sigma, mode="nearest")
     spread = noise / np.sqrt(2 * np.sqrt(np.pi) * sigma)
+    # Correlated noise survives smoothing: the lower half of what is left, where no line adds, tells by how much.
+    middle, low = np.percentile(smooth / spread, (50, 16))
+    spread = spread * max(1.0, float(middle - low))
     peaks, _ = find_peaks(smooth / spread, height=_DETECTION_SIGMA, prominence=_DETECTION_SIGMA - 1)
     found = sorted(((float(angles[p]), float(smooth[p])) for p in peaks), key=lambda item: -item[1])
     kept: list[tuple[float, float]] = []

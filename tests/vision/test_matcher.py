@@ -134,6 +134,17 @@ def test_a_single_line_of_a_minor_phase_keeps_it_possible() -> None:
     assert ["A1", "A2"] in fundamental
 
 
+@pytest.mark.parametrize("points", [9, 25])
+def test_a_smoothed_scan_has_no_more_lines_than_it_had(points: int) -> None:
+    pattern = mixture({"A2": ("NbMoTaW", 3.22, 1.0)})
+    smooth = np.convolve(pattern.intensity, np.ones(points) / points, "same")
+    inner = slice(points, -points)
+    call = classify_pattern(
+        dataclasses.replace(pattern, two_theta_deg=pattern.two_theta_deg[inner], intensity=smooth[inner])
+    )
+    assert call.in_scope and [p.name for p in call.phases] == ["A2"] and call.unexplained_fraction < 0.05
+
+
 def test_every_strong_line_is_fitted() -> None:
     pattern = mixture({"A2": ("NbMoTaW", 3.22, 1.0)}, peak=3000, background=300)
     call = classify_pattern(pattern)
