@@ -120,7 +120,7 @@ def _judge(
     weights = _weight_fractions(best)
     phases: list[Phase] = []
     traces: list[Phase] = []
-    for i in range(len(best.phases)):
+    for i in sorted(range(len(best.phases)), key=lambda i: -weights[i].value):  # the main phase first
         record = _phase_record(observed, best, i, probabilities, weights[i])
         trace = weights[i].value < TRACE_WEIGHT_FRACTION
         (traces if trace else phases).append(record)
