@@ -116,5 +116,5 @@ def _jackknife(c: np.ndarray, ratio: np.ndarray) -> float:
         return 0.0
     mean = float(c @ ratio)
     left_out = np.array([(mean - c[k] * ratio[k]) / (1 - c[k]) for k in np.flatnonzero(present)])
-    # Weights (1 - c) keep a trace element's absence, or a matrix element's, from counting as one of n equals.
+    # Weighted by c, so that a trace element's absence does not count as one of n equals.
     return float(np.sqrt((n - 1) * (c[present] * (left_out - mean) ** 2).sum()))
