@@ -86,7 +86,9 @@ class Pattern:
 
     `two_theta_deg` (n,) strictly increasing; `intensity` (n,) finite, in the file's own unit;
     `radiation` is the name the file or the user gave ("CuKa", "CoKa", ...), None where nobody said;
-    `wavelength_A` is set for a single wavelength that is no tube line.
+    `wavelength_A` is set for a single wavelength that is no tube line;
+    `intensity_std` (n,) > 0 is the standard deviation of the intensities, None where nobody said.
+    `metadata["counts"]` is True where the intensities are raw counts; `metadata["counting_time_s"]` is for one point.
     """
 
     two_theta_deg: np.ndarray
@@ -96,6 +98,7 @@ class Pattern:
     source: str = ""
     sha256: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    intensity_std: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         x, y = np.asarray(self.two_theta_deg, float), np.asarray(self.intensity, float)
@@ -124,6 +127,14 @@ class Pattern:
             )
         object.__setattr__(self, "two_theta_deg", x)
         object.__setattr__(self, "intensity", y)
+        if self.intensity_std is not None:
+            std = np.asarray(self.intensity_std, float)
+            if std.shape != x.shape or not (np.isfinite(std).all() and (std > 0).all()):
+                raise InputError(
+                    f"{where}standard deviations must be {x.size} finite numbers above zero, one for every point;"
+                    " leave them out where they are not known"
+                )
+            object.__setattr__(self, "intensity_std", std)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,13 +180,21 @@ class Segmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Hold one phase that was found or is expected: its fundamental lattice and numbers."""
+    """Hold one phase that was found or is expected: its fundamental lattice and numbers.
+
+    `size_nm` is the size of coherent domains from line widths, `microstrain` their broadening e; `texture` describes a
+    preferred orientation in words, empty where none was needed.
+    """
 
     name: str
     probability: float
     lattice_A: Mapping[str, Estimate] = field(default_factory=dict)
     weight_fraction: Estimate | None = None
     explained_fraction: float | None = None
+    volume_fraction: Estimate | None = None
+    size_nm: Estimate | None = None
+    microstrain: Estimate | None = None
+    texture: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +203,8 @@ class PatternCall:
 
     `phases` are present in at least trace_limit of the weight; `traces` are found below it.
     `synthetic` marks a pattern that this project's own forward model made.
-    `prediction_sets` are alternative assemblages at `set_level`. `in_scope` is False where no metallic phase
+    `prediction_sets` are alternative assemblages at `set_level`; `assemblages` lists whole sets of fundamental lattices
+    with their probabilities, what is left to one belonging to nothing that is known. `in_scope` is False where no metallic phase
     explains the pattern; `reason` then says why, and `phases` lists candidates.
     """
 
@@ -198,6 +218,7 @@ class PatternCall:
     reason: str = ""
     traces: Sequence[Phase] = ()
     set_level: float = 0.99
+    assemblages: Sequence[Mapping[str, Any]] = ()
     order: Sequence[Mapping[str, Any]] = ()
     unexplained_lines: Sequence[Mapping[str, float]] = ()
     notes: Sequence[str] = ()

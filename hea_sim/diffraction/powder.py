@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hea_sim.crystals import Crystal
-from hea_sim.diffraction.profile import Instrument, bragg_two_theta_deg, lorentz_polarisation, pseudo_voigt
+from hea_sim.diffraction.profile import (
+    Instrument,
+    LineShape,
+    bragg_two_theta_deg,
+    lorentz_polarisation,
+    pseudo_voigt,
+)
 from hea_sim.diffraction.radiation import Radiation
 from hea_sim.diffraction.radiation import radiation as get_radiation
+from hea_sim.diffraction.scattering import STANDARD_TABLE, ScatteringTable
 from hea_sim.diffraction.structure_factor import (
     geometric_factors,
     geometric_factors_on_box,
@@ -56,6 +63,7 @@ def powder_lines(
     *,
     two_theta_range_deg: tuple[float, float] = (5.0, 150.0),
     monochromator: float = 1.0,
+    table: ScatteringTable = STANDARD_TABLE,
 ) -> PowderLines:
     """List the powder lines of a crystal of at most 200 sites.
 
@@ -83,7 +91,7 @@ def powder_lines(
             f_squared=empty,
             intensity=empty,
         )
-    f_squared = squared_structure_factors(crystal, geometric_factors(crystal, hkl), g / 2, wavelength)
+    f_squared = squared_structure_factors(crystal, geometric_factors(crystal, hkl), g / 2, wavelength, table)
     order = np.argsort(g, kind="stable")
     group = np.concatenate([[0], np.cumsum(np.diff(g[order]) > 1e-6 * g[order][1:])])
     count = np.bincount(group)
@@ -128,9 +136,10 @@ def powder_pattern(
     radiation: Radiation | str | float,
     *,
     two_theta_deg: np.ndarray | None = None,
-    instrument: Instrument | None = None,
+    instrument: LineShape | None = None,
     b_iso_A2: float | None = None,
     monochromator: float = 1.0,
+    table: ScatteringTable = STANDARD_TABLE,
 ) -> Pattern:
     """Compute the powder pattern of an ideal structure or of a simulated cell.
 
@@ -143,9 +152,13 @@ def powder_pattern(
     two_theta_deg
         Angles (n,) in degrees; 20 to 120 in steps of 0.02 where left out.
     instrument
-        Line widths; a common laboratory width where left out.
+        Line widths and shifts (`Instrument`, `ThompsonCoxHastings`); a common laboratory width where left out.
     b_iso_A2
         Debye-Waller factor in A^2, for `ase.Atoms` without displacements.
+    monochromator
+        K of the polarisation factor (see `lorentz_polarisation`, `monochromator_factor`, `synchrotron_factor`).
+    table
+        Atomic scattering factors.
 
     Returns
     -------
@@ -158,14 +171,9 @@ def powder_pattern(
         crystal = Crystal(**{**crystal.__dict__, "b_iso_A2": b_iso_A2})
     width = instrument or Instrument(w_deg2=0.01, u_deg2=0.02)
     angles = np.arange(20, 120.001, 0.02) if two_theta_deg is None else np.asarray(two_theta_deg, float)
-    limits = (max(float(angles[0]) - 3, 0.5), min(float(angles[-1]) + 3, 179.0))
-    centres, areas = _line_sticks(crystal, source, limits, monochromator)
-    weight = sum(w for _, w in source.lines)
-    intensity = np.zeros_like(angles)
-    for wavelength, share in source.lines:
-        d = source.wavelength_A / (2 * np.sin(np.radians(centres) / 2))
-        here = bragg_two_theta_deg(d, wavelength)
-        intensity += (share / weight) * broaden(angles, here, areas, width)
+    limits = angle_limits(angles)
+    centres, areas = _line_sticks(crystal, source, limits, monochromator, table)
+    intensity = draw_sticks(angles, centres, areas, source, width)
     return Pattern(
         two_theta_deg=angles,
         intensity=intensity,
@@ -176,33 +184,64 @@ def powder_pattern(
     )
 
 
+def angle_limits(two_theta_deg: np.ndarray) -> tuple[float, float]:
+    """Choose the range of 2 theta in degrees whose lines reach into a list of angles.
+
+    Raises InputError where the angles are no list of finite degrees between 0 and 180.
+    """
+    angles = np.asarray(two_theta_deg, float)
+    if angles.ndim != 1 or angles.size == 0 or not (angles.min() >= 0 and angles.max() <= 180):
+        raise InputError(
+            f"angles of shape {angles.shape}; wanted a list of 2 theta in degrees, finite and between 0 and 180"
+        )
+    return max(float(angles.min()) - 3, 0.5), min(float(angles.max()) + 3, 179.0)
+
+
+def draw_sticks(
+    angles: np.ndarray, centres: np.ndarray, areas: np.ndarray, source: Radiation, instrument: LineShape
+) -> np.ndarray:
+    """Draw lines that stand at `centres` for the strongest wavelength, for every wavelength of a radiation."""
+    d = source.wavelength_A / (2 * np.sin(np.radians(centres) / 2))
+    weight = sum(w for _, w in source.lines)
+    intensity = np.zeros_like(angles)
+    for wavelength, share in source.lines:
+        intensity += (share / weight) * broaden(angles, bragg_two_theta_deg(d, wavelength), areas, instrument)
+    return intensity
+
+
 def broaden(
-    angles: np.ndarray, centres: np.ndarray, areas: np.ndarray, instrument: Instrument, *, reach: float = 25.0
+    angles: np.ndarray, centres: np.ndarray, areas: np.ndarray, instrument: LineShape, *, reach: float = 25.0
 ) -> np.ndarray:
     """Sum pseudo-Voigt lines on the angles; each is cut at `reach` widths."""
     out = np.zeros_like(angles)
-    theta = np.radians(centres) / 2
-    shifted = centres + instrument.displacement_deg * np.cos(theta)
+    drawn = np.isfinite(centres) & (areas > 0)
+    centres, areas = centres[drawn], areas[drawn]
+    shares, offsets = instrument.components(centres)
     widths = instrument.fwhm_deg(centres)
-    for centre, area, width in zip(shifted, areas, widths):
-        if not np.isfinite(centre) or area <= 0:
-            continue
-        a, b = np.searchsorted(angles, (centre - reach * width, centre + reach * width))
-        out[a:b] += area * pseudo_voigt(angles[a:b] - centre, width, instrument.eta)
+    etas = np.broadcast_to(instrument.lorentzian_share(centres), centres.shape)
+    for share, offset in zip(shares, offsets):
+        for centre, area, width, eta in zip(centres + offset, share * areas, widths, etas):
+            a, b = np.searchsorted(angles, (centre - reach * width, centre + reach * width))
+            out[a:b] += area * pseudo_voigt(angles[a:b] - centre, width, eta)
     return out
 
 
 def _line_sticks(
-    crystal: Crystal, source: Radiation, limits: tuple[float, float], monochromator: float
+    crystal: Crystal, source: Radiation, limits: tuple[float, float], monochromator: float, table: ScatteringTable
 ) -> tuple[np.ndarray, np.ndarray]:
     if len(crystal.positions) <= _FAMILY_LIMIT:
-        lines = powder_lines(crystal, source, two_theta_range_deg=limits, monochromator=monochromator)
+        lines = powder_lines(crystal, source, two_theta_range_deg=limits, monochromator=monochromator, table=table)
         return lines.two_theta_deg, lines.intensity
-    return _gathered_sticks(crystal, source, limits, monochromator)
+    return _gathered_sticks(crystal, source, limits, monochromator, table)
 
 
 def _gathered_sticks(
-    crystal: Crystal, source: Radiation, limits: tuple[float, float], monochromator: float, step_deg: float = 0.01
+    crystal: Crystal,
+    source: Radiation,
+    limits: tuple[float, float],
+    monochromator: float,
+    table: ScatteringTable,
+    step_deg: float = 0.01,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Gather the reflections of a large cell in angle bins; a bin stands at the mean angle of what fell into it."""
     wavelength = source.wavelength_A
@@ -221,7 +260,7 @@ def _gathered_sticks(
     keep = (g >= g_low) & (g <= g_high)
     # The half box h >= 0 stands for the whole sphere: h > 0 counts twice, h = 0 is present with both signs of k, l.
     weight = np.where(hkl[..., 0][keep] > 0, 2.0, 1.0)
-    f_squared = squared_structure_factors(crystal, geometric[:, keep], g[keep] / 2, wavelength)
+    f_squared = squared_structure_factors(crystal, geometric[:, keep], g[keep] / 2, wavelength, table)
     two_theta = bragg_two_theta_deg(1 / g[keep], wavelength)
     intensity = weight * f_squared * lorentz_polarisation(two_theta, monochromator) / crystal.volume_A3**2
     bins = ((two_theta - limits[0]) / step_deg).astype(int)

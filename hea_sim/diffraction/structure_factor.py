@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hea_sim.crystals import Crystal
-from hea_sim.diffraction.scattering import atomic_scattering_factor
+from hea_sim.diffraction.scattering import STANDARD_TABLE, ScatteringTable, atomic_scattering_factor
 
 
 def geometric_factors(crystal: Crystal, hkl: np.ndarray) -> np.ndarray:
@@ -52,7 +52,11 @@ def _powers(x: np.ndarray, first: int, last: int) -> np.ndarray:
 
 
 def squared_structure_factors(
-    crystal: Crystal, geometric: np.ndarray, s_per_A: np.ndarray, wavelength_A: float
+    crystal: Crystal,
+    geometric: np.ndarray,
+    s_per_A: np.ndarray,
+    wavelength_A: float,
+    table: ScatteringTable = STANDARD_TABLE,
 ) -> np.ndarray:
     """Combine geometric factors (species, ...) with scattering factors to |F|^2, Debye-Waller factor included.
 
@@ -61,18 +65,20 @@ def squared_structure_factors(
     total = np.zeros(geometric.shape[1:], complex)
     conjugate = np.zeros(geometric.shape[1:], complex)
     for i, element in enumerate(crystal.species):
-        f = atomic_scattering_factor(element, s_per_A, wavelength_A)
+        f = atomic_scattering_factor(element, s_per_A, wavelength_A, table)
         total += f * geometric[i]
         conjugate += np.conj(f) * geometric[i]
     damping = np.exp(-2 * crystal.b_iso_A2 * s_per_A**2)
     return 0.5 * (np.abs(total) ** 2 + np.abs(conjugate) ** 2) * damping
 
 
-def structure_factors(crystal: Crystal, hkl: np.ndarray, wavelength_A: float) -> np.ndarray:
+def structure_factors(
+    crystal: Crystal, hkl: np.ndarray, wavelength_A: float, table: ScatteringTable = STANDARD_TABLE
+) -> np.ndarray:
     """Compute complex structure factors F(hkl) in electrons, (m,), without Debye-Waller factor."""
     s = scattering_vectors_per_A(crystal.cell_A, hkl) / 2
     geometric = geometric_factors(crystal, hkl)
-    factors = np.array([atomic_scattering_factor(e, s, wavelength_A) for e in crystal.species])
+    factors = np.array([atomic_scattering_factor(e, s, wavelength_A, table) for e in crystal.species])
     return np.sum(factors * geometric, axis=0)
 
 

@@ -1,6 +1,7 @@
-"""Model cards: one folder a model, `card.json` beside `arrays.npz`, whose SHA-256 the card holds.
+"""Model cards: one folder a model, `card.json` beside its arrays, whose SHA-256 the card holds.
 
-Arrays are plain npz files read with `allow_pickle=False`: loading a model never runs code from its file.
+Arrays are a plain npz file read with `allow_pickle=False`, or safetensors for networks: loading a model never runs code
+from its file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hea_sim.errors import InputError, MissingFileError, unknown_name
 MODELS = Path(__file__).parent / "models"
 CARD_FILE = "card.json"
 ARRAYS_FILE = "arrays.npz"
+WEIGHTS_FILE = "weights.safetensors"
 
 
 class _Strict(BaseModel):
@@ -51,7 +53,7 @@ class ModelCard(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     kind: str = Field(min_length=1)
-    elements: tuple[str, ...]
+    elements: tuple[str, ...] = ()
     lattice: str | None = None
     data: tuple[DataSource, ...] = Field(min_length=1)
     scores: dict[str, Score] = Field(min_length=1)
@@ -96,7 +98,7 @@ def read_card(folder: str | os.PathLike[str]) -> ModelCard:
 
 def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Load the arrays in a model folder, after comparing their SHA-256 with the card's."""
-    card, path = read_card(folder), Path(folder) / ARRAYS_FILE
+    card, path = read_card(folder), arrays_path(folder)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist; install the package again or remake it: {card.remake}")
     found = sha256_of(path)
@@ -105,21 +107,39 @@ def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             f"{path} is not the file that its card describes: SHA-256 {found[:12]}..., wanted"
             f" {card.arrays_sha256[:12] or 'none'}...; install the package again or remake it: {card.remake}"
         )
+    if path.name == WEIGHTS_FILE:
+        from safetensors.numpy import load_file
+
+        return dict(load_file(path))
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
 
 
-def save_model(folder: str | os.PathLike[str], card: ModelCard, arrays: Mapping[str, np.ndarray]) -> ModelCard:
+def arrays_path(folder: str | os.PathLike[str]) -> Path:
+    """Tell where the arrays of a model folder stand: weights of a network, else an npz file."""
+    weights = Path(folder) / WEIGHTS_FILE
+    return weights if weights.exists() else Path(folder) / ARRAYS_FILE
+
+
+def save_model(
+    folder: str | os.PathLike[str], card: ModelCard, arrays: Mapping[str, np.ndarray], *, network: bool = False
+) -> ModelCard:
     """Write arrays and card into a folder, arrays first; return the card with their SHA-256.
 
-    The same arrays give the same bytes, hence the same SHA-256.
+    The same arrays give the same bytes, hence the same SHA-256. `network` writes safetensors.
     """
     for name, array in arrays.items():
         if np.asarray(array).dtype.hasobject:
             raise InputError(f"array '{name}' of model {card.name} holds Python objects; wanted numbers or text")
-    stream = io.BytesIO()
-    np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(arrays[name]) for name in sorted(arrays)})
-    path = write_atomic(Path(folder) / ARRAYS_FILE, stream.getvalue())
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    if network:
+        from safetensors.numpy import save
+
+        path = write_atomic(Path(folder) / WEIGHTS_FILE, save(ordered))
+    else:
+        stream = io.BytesIO()
+        np.savez_compressed(stream, allow_pickle=False, **ordered)
+        path = write_atomic(Path(folder) / ARRAYS_FILE, stream.getvalue())
     card = card.model_copy(update={"arrays_sha256": sha256_of(path)})
     write_json(Path(folder) / CARD_FILE, card.model_dump())
     return card

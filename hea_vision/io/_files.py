@@ -15,6 +15,9 @@ from hea_sim.errors import InputError, MissingFileError
 #: Largest text file that is read whole; a long scan has under 1 MB.
 MAX_TEXT_BYTES = 64 * 2**20
 
+#: Longest text that is split into lines, columns and words.
+MAX_TABLE_BYTES = 16 * 2**20
+
 #: Loggers of file libraries that speak up about a bad file which is reported as one InputError anyway.
 _CHATTY = ("tifffile", "hyperspy", "rsciio", "PIL", "imageio", "h5py", "dask")
 
@@ -72,6 +75,8 @@ def decode_text(path: Path, raw: bytes) -> str:
 
     UTF-8 and UTF-16 are recognised, anything else is taken as Latin-1, which instrument software writes.
     """
+    if len(raw) > MAX_TABLE_BYTES:
+        raise InputError(f"{path}: over {MAX_TABLE_BYTES // 2**20} MB of text, too large for a scan; give another file")
     try:
         if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
             text = raw.decode("utf-16")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +16,78 @@ Splitter = Callable[[str], list[float] | None]
 
 _COMMENT = ("#", "'", "!", "%", "/*", "//", "*", '"', ";")
 _MAX_HEADER_LINES = 2000
+_MAX_ROWS = 1_000_000
+_MAX_LINE = 100_000
 _ANGLE = ("2theta", "twotheta", "tth", "2th", "2θ", "angle", "pos")
 _INTENSITY = ("count", "intens", "cps", "yobs", "iobs", "psd", "meas")
-_NO_ANGLE = re.compile(r"(q|qa1|qnm1|d|dspacing|da|energy.*|time.*)")
+_STD = re.compile(r"(esd|err.*|sig(ma.*)?|std.*|unc.*|dy|di|yerr.*|ierr.*|intensitystd.*|intensityerr.*|.*sigma)")
+#: Named abscissae other than 2-theta, stripped to letters and digits -> axis; None where the unit is not said.
+_AXES = {
+    "q_per_A": ("qa1", "q1a", "qa", "qang1", "qangstrom1", "q1angstrom", "qangstrom", "qinva", "qpera"),
+    "q_per_nm": ("qnm1", "q1nm", "qnm", "qinvnm", "qpernm"),
+    "d_A": ("d", "da", "dspacing", "dspacinga", "dang", "dangstrom"),
+    None: ("q",),
+}
+_NO_ANGLE = re.compile(r"(energy.*|time.*|tof.*|rmm|channel|pixel)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Hold the two wanted columns, the header text and the number of columns in the file."""
+    """Hold the wanted columns, the header text and the number of columns in the file.
+
+    `angles` are what `axis` names; `std` is None where no column is said to hold standard deviations.
+    """
 
     angles: np.ndarray
     intensities: np.ndarray
     header: str
     n_columns: int
+    std: np.ndarray | None = None
+    axis: str = "two_theta_deg"
 
 
-def read_columns(path: Path, text: str) -> Columns:
-    """Read angle and intensity from separated text; the header may name which column is which."""
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """Hold which column is which."""
+
+    first: int = 0
+    second: int = 1
+    std: int | None = None
+    axis: str = "two_theta_deg"
+
+
+def read_columns(path: Path, text: str, *, axis: str | None = None, third_is_std: bool = False) -> Columns:
+    """Read abscissa and intensity from separated text; the header may name which column is which.
+
+    `axis` is the user's word on the abscissa; `third_is_std` says that the format keeps errors in column 3.
+    """
+    header, rows = _header_and_rows(path, text)
+    if not rows:
+        raise InputError(
+            f"{path}: no row of two numbers was found; wanted 2-theta in degrees and intensity in columns:"
+            " export the scan as text"
+        )
+    n_columns = len(rows[0][1])
+    wanted = _wanted_columns(path, header, n_columns, axis)
+    if third_is_std and wanted.std is None and (wanted.first, wanted.second) == (0, 1) and n_columns > 2:
+        wanted = replace(wanted, std=2)
+    pairs = _pick(path, rows, wanted.first, wanted.second)
+    std = None
+    if wanted.std is not None and all(len(values) > wanted.std for _, values in rows):
+        std = np.array([values[wanted.std] for _, values in rows])
+    # Only lines above the first row and comments may speak of the radiation, and no more than a page of them.
+    return Columns(
+        angles=pairs[:, 0],
+        intensities=pairs[:, 1],
+        header="\n".join(header[:400]),
+        n_columns=n_columns,
+        std=std,
+        axis=axis or wanted.axis,
+    )
+
+
+def _header_and_rows(path: Path, text: str) -> tuple[list[str], list[tuple[int, list[float]]]]:
+    """Tell the header and comment lines from the rows of numbers, which keep their line numbers."""
     header: list[str] = []
     rows: list[tuple[int, list[float]]] = []
     split: Splitter | None = None
@@ -40,6 +95,8 @@ def read_columns(path: Path, text: str) -> Columns:
         line = line.strip(" \t\r\n\f\x1a,;")
         if not line:
             continue
+        if len(line) > _MAX_LINE:
+            raise InputError(f"{path}: line {number} has {len(line)} characters, wanted a table; export it again")
         if line.startswith(_COMMENT):
             header.append(line)
             continue
@@ -57,16 +114,9 @@ def read_columns(path: Path, text: str) -> Columns:
                 " remove it, or put '#' in front of it where it is a comment"
             )
         rows.append((number, values))
-    if not rows:
-        raise InputError(
-            f"{path}: no row of two numbers was found; wanted 2-theta in degrees and intensity in columns:"
-            " export the scan as text"
-        )
-    n_columns = len(rows[0][1])
-    first, second = _wanted_columns(path, header, n_columns)
-    pairs = _pick(path, rows, first, second)
-    # Only lines above the first row and comments may speak of the radiation, and no more than a page of them.
-    return Columns(angles=pairs[:, 0], intensities=pairs[:, 1], header="\n".join(header[:400]), n_columns=n_columns)
+        if len(rows) > _MAX_ROWS:
+            raise InputError(f"{path}: over {_MAX_ROWS} rows, no scan has as many; give one pattern per file")
+    return header, rows
 
 
 def find_splitter(line: str) -> Splitter | None:
@@ -103,28 +153,42 @@ def _splitter(pattern: str, decimal_comma: bool) -> Splitter:
     return split
 
 
-def _wanted_columns(path: Path, header: Sequence[str], n_columns: int) -> tuple[int, int]:
-    """Find angle and intensity among named columns; the first two where no header line names them."""
+def _wanted_columns(path: Path, header: Sequence[str], n_columns: int, user_axis: str | None) -> _Wanted:
+    """Find abscissa and intensity among named columns; the first two where no header line names them."""
     for line in reversed(header):
         words = _words(line, n_columns)
         if words is None:
             continue
         angle = [i for i, word in enumerate(words) if word.startswith(_ANGLE)]
-        intensity = [i for i, w in enumerate(words) if w.startswith(_INTENSITY) or w in ("i", "y", "int")]
+        intensity = [
+            i
+            for i, w in enumerate(words)
+            if (w.startswith(_INTENSITY) or w in ("i", "y", "int")) and not _STD.fullmatch(w)
+        ]
+        std = next((i for i, word in enumerate(words) if _STD.fullmatch(word)), None)
         if angle and intensity and angle[0] != intensity[0]:
-            return angle[0], intensity[0]
+            return _Wanted(first=angle[0], second=intensity[0], std=std)
+        axis = next((axis for axis, names in _AXES.items() if words[0] in names), "")
+        second = intensity[0] if intensity and intensity[0] else 1
+        if axis != "" and (intensity or user_axis):
+            if axis is None and user_axis is None:
+                raise InputError(
+                    f"{path}: the first column is named {words[0]!r} without a unit, wanted 2-theta in degrees or a"
+                    " unit; say axis='q_per_A' or axis='q_per_nm', or export the pattern over 2-theta"
+                )
+            return _Wanted(second=second, std=std, axis=axis or "two_theta_deg")
         if _NO_ANGLE.fullmatch(words[0]) and (intensity or angle):
             raise InputError(
                 f"{path}: the first column is named {words[0]!r}, wanted 2-theta in degrees;"
                 " export the pattern over 2-theta"
             )
-    return 0, 1
+    return _Wanted()
 
 
 def _words(line: str, n_columns: int) -> list[str] | None:
     """Split a header line into as many bare lower-case names as there are columns, None where that fails."""
-    line = line.strip("#'!%/*;\" \t")
-    for pattern in (r"[;,\t]", r"\s+"):
+    line = line.strip("#'!%/*;\" \t").replace("Å", "a").replace("\u212b", "a").replace("¹", "1")
+    for pattern in (r"[;,\t]", r"\s{2,}", r"\s+"):
         words = [re.sub(r"[^a-z0-9θ]", "", word.lower()) for word in re.split(pattern, line)]
         if len(words) == n_columns and all(words):
             return words

@@ -91,6 +91,31 @@ def said_in_text(header: str) -> Source:
     return Source()
 
 
+def said_in_fields(
+    format_name: str, anode: str = "", alpha1_A: float | None = None, alpha2_share: float | None = None
+) -> Source:
+    """Settle what the fields of an instrument file say: anode, K-alpha1 and the share of K-alpha2 to K-alpha1.
+
+    A share of zero means one single line; else a known anode or wavelength gives its doublet.
+
+    >>> said_in_fields("raw", "CU").radiation, said_in_fields("raw", "Cu", 1.5406, 0.0).wavelength_A
+    ('CuKa', 1.5406)
+    """
+    if alpha1_A is not None and not 0.05 < alpha1_A < 5:
+        alpha1_A = None
+    if alpha1_A and alpha2_share == 0:
+        return Source(wavelength_A=alpha1_A, notes={"radiation_from": f"{format_name} K-alpha1 without K-alpha2"})
+    name = f"{anode.strip().capitalize()}Ka"
+    if name in RADIATIONS:
+        return Source(radiation=name, notes={"radiation_from": f"{format_name} anode"})
+    notes = {"radiation_from": f"{format_name} wavelength"}
+    if alpha1_A is None:  # an anode whose lines are not tabled says nothing that could be used
+        return Source()
+    if name_of_line := line_of(alpha1_A):
+        return Source(radiation=name_of_line, notes=notes)
+    return Source(wavelength_A=alpha1_A, notes=notes)
+
+
 def said_by_user(radiation: str | None, wavelength_A: float | None) -> Source:
     """Check what the user says; an empty Source where nothing is said."""
     if radiation is not None and wavelength_A is not None:

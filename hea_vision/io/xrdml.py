@@ -1,24 +1,23 @@
-"""PANalytical .xrdml: one scan out of the XML, without entities or document types."""
+"""PANalytical .xrdml: the 2-theta scans out of the XML, without entities or document types."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from hea_sim.errors import InputError
 from hea_vision.io._files import one_line
-from hea_vision.io.radiation import Source, line_of, radiation_name
+from hea_vision.io._scans import Scan, checked_count, counts_entry
+from hea_vision.io._xml import number, numbers, parse_xml
+from hea_vision.io.radiation import Source, said_in_fields
 
-_MAX_DEPTH = 64
 
-
-def read_xrdml(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray, Source, Mapping[str, Any]]:
-    """Read angles, intensities, radiation and metadata of the first 2-theta scan in the file.
+def read_xrdml(path: Path, raw: bytes) -> list[Scan]:
+    """Read angles, intensities, radiation and metadata of every 2-theta scan in the file.
 
     Raw `counts` are multiplied by the beam attenuation factors where the file has them; `intensities` are
     already corrected by the instrument software.
@@ -29,6 +28,7 @@ def read_xrdml(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray, Source, 
             f"{path}: the XML starts with <{one_line(root.tag, 40)}>, wanted <xrdMeasurements>; export it as .xrdml"
         )
     scans = [(measurement, scan) for measurement in root.iter("xrdMeasurement") for scan in measurement.iter("scan")]
+    checked_count(path, len(scans))
     usable = [pair for pair in scans if _moves(pair[1])]
     if not usable:
         axes = sorted({scan.get("scanAxis", "?") for _, scan in scans})
@@ -36,56 +36,34 @@ def read_xrdml(path: Path, raw: bytes) -> tuple[np.ndarray, np.ndarray, Source, 
             f"{path}: no scan along 2-theta ({len(scans)} scans, axes: {one_line(', '.join(axes)) or 'none'})"
             "; export a 2-theta scan"
         )
-    measurement, scan = usable[0]
-    y, unit = _intensities(path, scan)
-    x = _angles(path, scan, y.size)
+    sample = root.findtext("sample/name") or ""
+    found = [_scan(path, measurement, scan, sample) for measurement, scan in usable]
+    if (left_out := len(scans) - len(usable)) > 0:
+        note = f"{len(scans)} scans in the file, {left_out} not along 2-theta are left out"
+        found = [Scan(**{**vars(scan), "metadata": {**scan.metadata, "scans_note": note}}) for scan in found]
+    return found
+
+
+def _scan(path: Path, measurement: Element, scan: Element, sample: str) -> Scan:
+    y, unit, is_raw = _intensities(path, scan)
     metadata: dict[str, Any] = {
         "format": "xrdml",
         "scan_axis": scan.get("scanAxis", ""),
         "status": scan.get("status", ""),
         "unit": unit,
+        **counts_entry(y, is_raw and unit == "counts"),
     }
-    if len(scans) > 1:
-        metadata["scans_note"] = f"{len(scans)} scans in the file; the first along 2-theta is used"
-    if name := measurement.findtext(".//sample/name") or root.findtext("sample/name"):
+    if time := number(scan.findtext(".//commonCountingTime")):
+        metadata["counting_time_s"] = time
+    if name := measurement.findtext(".//sample/name") or sample:
         metadata["sample"] = one_line(name)
-    return x, y, _radiation(measurement), metadata
-
-
-def parse_xml(path: Path, raw: bytes) -> Element:
-    """Parse XML into elements whose tags have no namespace; refuse document types and entities."""
-    builder = TreeBuilder()
-    parser = expat.ParserCreate(namespace_separator="}")
-    parser.buffer_text = True
-    depth = 0
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > _MAX_DEPTH:
-            raise InputError(f"{path}: the XML is nested over {_MAX_DEPTH} deep; export the scan again")
-        builder.start(tag.rpartition("}")[2], attributes)
-
-    def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(tag.rpartition("}")[2])
-
-    def refuse(*_: object) -> None:
-        raise InputError(f"{path}: the XML declares a document type or entities; remove them")
-
-    parser.StartElementHandler, parser.EndElementHandler = start, end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    try:
-        parser.Parse(raw, True)
-        return builder.close()
-    except InputError:
-        raise
-    except (expat.ExpatError, LookupError, ValueError, AssertionError) as error:
-        raise InputError(
-            f"{path}: is no complete XML ({one_line(error)}); copy or export the .xrdml file again"
-        ) from error
+    return Scan(
+        x=_angles(path, scan, y.size),
+        y=y,
+        source=_radiation(measurement),
+        conditions=_conditions(scan),
+        metadata=metadata,
+    )
 
 
 def _two_theta(scan: Element) -> Iterator[Element]:
@@ -97,32 +75,38 @@ def _moves(scan: Element) -> bool:
     return any(p.find("startPosition") is not None or p.find("listPositions") is not None for p in _two_theta(scan))
 
 
-def _numbers(path: Path, element: Element | None, what: str) -> np.ndarray:
-    text = "" if element is None or element.text is None else element.text
-    try:
-        values = np.array([float(word) for word in text.split()])
-    except ValueError as error:
-        raise InputError(f"{path}: {what} holds {one_line(error, 60)}; export the scan again") from error
-    if not values.size:
-        raise InputError(f"{path}: {what} is missing or empty; was the scan aborted? Export it again")
-    return values
+def _conditions(scan: Element) -> dict[str, float]:
+    """Give the axes that stand still, where omega and 2-theta begin, and the temperature of the scan."""
+    found = {}
+    for positions in scan.iter("positions"):
+        name = positions.get("axis", "")
+        text = positions.findtext("commonPosition") or positions.findtext("startPosition")
+        if name != "2Theta" and (value := number(text)) is not None:
+            found[name] = value
+    for values in scan.iter("nonAmbientValues"):
+        words = [number(word) for word in (values.text or "").split()]
+        if known := [word for word in words if word is not None]:
+            found[values.get("type", "temperature")] = float(np.mean(known))
+    return found
 
 
-def _intensities(path: Path, scan: Element) -> tuple[np.ndarray, str]:
-    """Give corrected intensities and their unit."""
+def _intensities(path: Path, scan: Element) -> tuple[np.ndarray, str, bool]:
+    """Give corrected intensities, their unit, and whether they are as the detector counted them."""
     corrected = next(scan.iter("intensities"), None)
-    if corrected is not None:
-        return _numbers(path, corrected, "<intensities>"), corrected.get("unit", "counts")
-    counts = next(scan.iter("counts"), None)
-    values = _numbers(path, counts, "<counts>")
-    unit = "counts" if counts is None else counts.get("unit", "counts")
     attenuation = next(scan.iter("beamAttenuationFactors"), None)
+    if corrected is not None:
+        unit = corrected.get("unit", "counts")
+        return numbers(path, corrected, "<intensities>"), unit, attenuation is None
+    counts = next(scan.iter("counts"), None)
+    values = numbers(path, counts, "<counts>")
+    unit = "counts" if counts is None else counts.get("unit", "counts")
     if attenuation is None:
-        return values, unit
-    factors = _numbers(path, attenuation, "<beamAttenuationFactors>")
+        common = number(scan.findtext(".//commonBeamAttenuationFactor"))
+        return (values, unit, True) if common in (None, 0.0, 1.0) else (values * common, unit, False)
+    factors = numbers(path, attenuation, "<beamAttenuationFactors>")
     if factors.size not in (1, values.size):
         raise InputError(f"{path}: {factors.size} attenuation factors for {values.size} counts; export the scan again")
-    return values * factors, unit
+    return values * factors, unit, bool((factors == 1).all())
 
 
 def _angles(path: Path, scan: Element, n: int) -> np.ndarray:
@@ -132,11 +116,11 @@ def _angles(path: Path, scan: Element, n: int) -> np.ndarray:
         raise InputError(f"{path}: 2-theta is in {positions.get('unit')!r}, wanted 'deg'; export it so")
     listed = positions.find("listPositions")
     if listed is not None:
-        angles = _numbers(path, listed, "<listPositions>")
+        angles = numbers(path, listed, "<listPositions>")
         if angles.size != n:
             raise InputError(f"{path}: {angles.size} angles for {n} intensities; export the scan again")
         return angles
-    ends = [_numbers(path, positions.find(tag), f"<{tag}>")[0] for tag in ("startPosition", "endPosition")]
+    ends = [numbers(path, positions.find(tag), f"<{tag}>")[0] for tag in ("startPosition", "endPosition")]
     if not np.isfinite(ends).all():
         raise InputError(f"{path}: 2-theta runs from {ends[0]} to {ends[1]}, wanted degrees; export it again")
     return np.linspace(ends[0], ends[1], n)
@@ -145,27 +129,10 @@ def _angles(path: Path, scan: Element, n: int) -> np.ndarray:
 def _radiation(measurement: Element) -> Source:
     """Read the anode and the intended wavelength; a doublet unless the file says that K-alpha2 is off."""
     used = measurement.find(".//usedWavelength")
-    lines = {} if used is None else {child.tag: _number(child.text) for child in used}
+    lines = {} if used is None else {child.tag: number(child.text) for child in used}
     intended = "" if used is None else used.get("intended", "")
-    if intended == "K-Beta" and lines.get("kBeta"):
-        return Source(wavelength_A=lines["kBeta"], notes={"radiation_from": "xrdml K-Beta"})
-    first, ratio = lines.get("kAlpha1"), lines.get("ratioKAlpha2KAlpha1")
-    if first and intended == "K-Alpha 1" and ratio == 0:
-        return Source(wavelength_A=first, notes={"radiation_from": "xrdml K-Alpha 1 without K-Alpha 2"})
-    anode = (measurement.findtext(".//anodeMaterial") or "").strip()
-    if anode:
-        try:
-            return Source(radiation=radiation_name(anode), notes={"radiation_from": "xrdml anodeMaterial"})
-        except KeyError:  # an anode whose lines are not tabled: its wavelength is then used
-            pass
-    if first and (name := line_of(first)):
-        return Source(radiation=name, notes={"radiation_from": "xrdml kAlpha1"})
-    return Source(wavelength_A=first, notes={"radiation_from": "xrdml kAlpha1"}) if first else Source()
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value < 10 else None
+    beta = lines.get("kBeta")
+    if intended == "K-Beta" and beta and 0.05 < beta < 5:
+        return Source(wavelength_A=beta, notes={"radiation_from": "xrdml K-Beta"})
+    share = lines.get("ratioKAlpha2KAlpha1") if intended == "K-Alpha 1" else None
+    return said_in_fields("xrdml", measurement.findtext(".//anodeMaterial") or "", lines.get("kAlpha1"), share)

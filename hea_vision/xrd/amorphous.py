@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from hea_vision.xrd.lines import LineList, estimate_background
+from hea_vision.xrd.lines import LineList
+from hea_vision.xrd.scans import estimate_background
 
 #: Widths between which a hump counts as amorphous, degrees.
 _HUMP_FWHM_DEG = (2.5, 14.0)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hea_sim.alloy import Composition
+from hea_sim.crystals import Prototype
 from hea_sim.errors import unknown_name
 from hea_sim.records import Pattern, PatternCall
 from hea_vision.xrd.matcher import match_pattern
 
+
+def _label_with_network(pattern: Pattern, **settings: Any) -> PatternCall:
+    from hea_vision.xrd.network_labeller import label_with_network  # torch is loaded where it is used
+
+    return label_with_network(pattern, **settings)
+
+
+#: The labeller that is taken where nobody names one.
+DEFAULT_LABELLER = "network"
 #: Labellers by name.
-PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {"matcher": match_pattern}
+PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {"matcher": match_pattern, "network": _label_with_network}
 
 
 def classify_pattern(
@@ -18,9 +29,9 @@ def classify_pattern(
     *,
     elements: str | Sequence[str] | Composition | None = None,
     radiation: str | float | None = None,
-    structures: Sequence[str] | None = None,
+    structures: Sequence[str | Prototype] | None = None,
     volumes_from_elements: bool = True,
-    model: str = "matcher",
+    model: str = DEFAULT_LABELLER,
 ) -> PatternCall:
     """Say which phases a powder pattern shows, and how sure that is.
 
@@ -33,11 +44,13 @@ def classify_pattern(
     radiation
         Tube ("CuKa") or wavelength in Angstrom; needed where the pattern does not say.
     structures
-        Structure types to consider ("A1", "A2", "sigma" ...); all known ones where left out.
+        Structure types to consider ("A1", "A2", "sigma" ...); all that the labeller knows where left out. Structures of
+        your own, from `hea_sim.prototype_from_cif`, join them.
     volumes_from_elements
         False where the label shall test whether these are the elements: lattices are then found without them.
     model
-        Labeller; the result names it. `matcher` fits prototypes with free lattices.
+        Labeller; the result names it. `network` lets a trained network propose structure types, fits them and ranks the
+        sets with calibrated probabilities; `matcher` fits nine prototypes and needs no network.
 
     Returns
     -------

@@ -19,6 +19,7 @@ from scipy.special import log_ndtr
 
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.reflections import ReflectionTable
+from hea_vision.xrd.volumes import METAL_LOG_VOLUME
 
 #: Scatter of the logarithm of a line's area about the powder value where texture or coarse grains disturb it.
 TEXTURE_TAU = 0.8
@@ -42,12 +43,12 @@ PRIORS = {
 }
 #: Width of the prior of log(area) and of log(scale).
 LOG_AREA_WIDTH = 8.0
-#: Volume per atom of metallic phases where no elements are known: mean and std of its logarithm (A^3).
-METAL_LOG_VOLUME = (2.63, 0.25)
 #: Std of log(volume per atom) between phases of one alloy, which share their elements.
 SHARED_LOG_VOLUME_STD = 0.12
+#: Standard deviations of the volume prior beyond which a lattice is not scanned.
+_VOLUME_REACH = 5.0
 #: Cost beyond which one missing line cannot grow.
-WORST_MISS = 30.0
+WORST_MISS = 8.0
 ROOT_TWO_PI = 2.5066283
 
 
@@ -101,8 +102,11 @@ class LatticeScan:
 
     def __init__(self, observed: ObservedLines, table: ReflectionTable) -> None:
         self.observed, self.table = observed, table
-        self.a_A, self.c_A = _lattice_grid(table)
-        parts = [self._place(slice(i, i + 4096)) for i in range(0, len(self.a_A), 4096)]
+        a, c = _lattice_grid(table)
+        # Lattices that no mixture of the elements fills are not worth a look.
+        possible = observed.log_volume(table, a, c) > -0.5 * _VOLUME_REACH**2
+        self.a_A, self.c_A = a[possible], c[possible]
+        parts = [self._place(slice(i, i + 4096)) for i in range(0, max(len(self.a_A), 1), 4096)]
         self.log_summed = np.concatenate([p[0] for p in parts])
         self._missed_row = np.concatenate([p[1] + 4096 * i for i, p in enumerate(parts)])
         self._missed_excess = np.concatenate([p[2] for p in parts])
@@ -148,7 +152,7 @@ class LatticeScan:
 
 
 #: Step of the logarithm of a lattice parameter in a scan with one and with two free parameters.
-_SCAN_STEP = (6e-4, 1.2e-3)
+_SCAN_STEP = (6e-4, 2e-3)
 
 
 def _lattice_grid(table: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:

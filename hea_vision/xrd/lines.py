@@ -1,29 +1,36 @@
-"""From a powder pattern to a list of lines: background, noise, line fits, lines of the tube.
-
-Background: statistics-sensitive clipping (SNIP), Ryan et al., Nucl. Instrum. Methods B 34, 396 (1988),
-10.1016/0168-583X(88)90063-8, on smoothed data. Exported intensities are rarely counts, so the noise is estimated
-from the scan itself.
-"""
+"""From a prepared scan to a list of lines: line search at several widths, line fits, lines of the tube."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.optimize import least_squares
-from scipy.signal import find_peaks, peak_widths
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.optimize import least_squares, nnls
+from scipy.signal import find_peaks
 
 from hea_sim.diffraction.profile import bragg_two_theta_deg, pseudo_voigt, spacing_A
 from hea_sim.diffraction.radiation import Radiation
 from hea_sim.records import Pattern
+from hea_vision.xrd.scans import PreparedScan, prepare_scan
 
 #: A line must stand this many standard deviations above the noise of its own width.
 _DETECTION_SIGMA = 5.0
-#: Distances in points at which differences show the noise.
-_NOISE_LAGS = (1, 2, 4, 8, 16)
-#: Noise given to computed patterns, relative to the strongest line: diffuse intensity is no set of lines.
-COMPUTED_NOISE = 3e-3
+#: Widths, in those of the strongest line, at which lines are looked for: phases of finer or coarser grains.
+_SCALES = (0.35, 0.8, 1.6, 3.2)
+#: Width of a line's surroundings in that of the line.
+_SURROUNDINGS = 4.0
+#: Share of a fitted line's height that a wrong profile may leave behind.
+_PROFILE_ERROR = 0.03
+#: Widths to either side of a line within which its profile may be wrong.
+_BESIDE = 1.5
+#: Share of the background that a wrong course of it may leave behind.
+_BACKGROUND_ERROR = 1e-3
+#: Lines that are fitted in one round.
+_MOST_LINES = 120
+#: Rounds in which lines are looked for in what the fit leaves.
+_ROUNDS = 3
 #: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
 _KEPT_SIGMA = 2.5
 
@@ -75,119 +82,125 @@ class LineList:
 
 def find_lines(pattern: Pattern, radiation: Radiation) -> LineList:
     """Find and fit the lines of a pattern."""
-    angles, intensity = _trim_edges(pattern)
-    noise = estimate_noise(angles, intensity)
-    if pattern.metadata.get("synthetic"):
-        noise = np.maximum(noise, COMPUTED_NOISE * float(np.ptp(intensity)))
-    step = float(np.median(np.diff(angles)))
-    width = 0.25
-    for _ in range(2):  # the window of the background follows the width of the strongest line
-        background = estimate_background(angles, intensity, window_deg=max(2.5, 5 * width))
-        width = _strongest_width(angles, intensity - background, noise, step)
-    net = intensity - background
-    starts = _candidates(angles, net, noise, width, radiation)
-    lines, eta = _fit_groups(angles, net, noise, starts, width, radiation)
-    lines = _mark_tube_lines(lines, radiation)
+    scan = prepare_scan(pattern)
+    lines, eta = _find_in_rounds(scan, radiation)
     return LineList(
         pattern=pattern,
         radiation=radiation,
-        angles=angles,
-        intensity=intensity,
-        background=background,
-        noise=noise,
-        lines=tuple(lines),
+        angles=scan.angles,
+        intensity=scan.intensity,
+        background=scan.background,
+        noise=scan.noise,
+        lines=tuple(_mark_tube_lines(lines, radiation)),
         eta=eta,
-        typical_fwhm_deg=width,
+        typical_fwhm_deg=scan.typical_fwhm_deg,
     )
 
 
-def _trim_edges(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a ramp at either end, as the edge of an integrated 2-D frame leaves it."""
-    x, y = pattern.two_theta_deg, pattern.intensity
-    smooth = uniform_filter1d(y, max(3, len(y) // 400), mode="nearest")
-    reach = len(y) // 25
-    low, high = np.median(y[reach : 2 * reach]), np.median(y[-2 * reach : -reach])
-    first = int(np.argmax(smooth[:reach] > 0.85 * low)) if smooth[0] < 0.85 * low else 0
-    tail = smooth[::-1][:reach]
-    last = int(np.argmax(tail > 0.85 * high)) if smooth[-1] < 0.85 * high else 0
-    stop = len(y) - last
-    return x[first:stop], y[first:stop]
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """Hold the starting values of one line; `known` is its number among the lines of the round before, else -1."""
+
+    angle: float
+    height: float
+    width: float
+    known: int = -1
 
 
-def estimate_noise(angles: np.ndarray, intensity: np.ndarray) -> np.ndarray:
-    """Estimate the standard deviation of the intensity at every point.
-
-    The variance is taken as proportional to the smoothed intensity; its scale comes from the median difference, between
-    the lines, of points a few steps apart, the largest over the lags, because smoothing and resampling correlate
-    neighbours.
-    """
-    level = gaussian_filter1d(intensity, 8, mode="nearest")
-    floor = max(float(np.percentile(level, 5)), 1e-3 * float(np.ptp(intensity)), 1e-12)
-    level = np.maximum(level, floor)
-    quiet = level <= np.percentile(level, 60)  # between the lines
-    scales = []
-    for lag in _NOISE_LAGS:
-        difference = np.abs(intensity[lag:] - intensity[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
-        both = quiet[lag:] & quiet[:-lag]
-        scales.append(1.4826 * float(np.median(difference[both] if both.sum() > 50 else difference)))
-    scale = max(*scales, 1e-6 * np.sqrt(floor))
-    return scale * np.sqrt(level)
-
-
-def estimate_background(angles: np.ndarray, intensity: np.ndarray, *, window_deg: float) -> np.ndarray:
-    """Clip lines away with windows that shrink from `window_deg` to one point."""
+def _find_in_rounds(scan: PreparedScan, radiation: Radiation) -> tuple[list[Line], float]:
+    """Look for lines, fit them, and look again in what the fit leaves, until nothing new shows."""
+    angles, noise, width = scan.angles, scan.noise, scan.typical_fwhm_deg
+    net = scan.intensity - scan.background
     step = float(np.median(np.diff(angles)))
-    smooth = gaussian_filter1d(intensity, max(1.0, 0.1 / step), mode="nearest")
-    offset = float(smooth.min()) - 1.0
-    values = np.log(np.log(np.sqrt(smooth - offset + 1) + 1) + 1)
-    widest = max(int(window_deg / step), 2)
-    for reach in np.unique(np.geomspace(1, widest, 48).astype(int))[::-1]:
-        padded = np.pad(values, reach, mode="edge")
-        left, right = padded[: -2 * reach], padded[2 * reach :]
-        # At the ends the window has one side only; a straight mean with the edge value would clip a slope.
-        inside = slice(reach, len(values) - reach)
-        mean = 0.5 * (left + right)
-        values[inside] = np.minimum(values, mean)[inside]
-    result = (np.exp(np.exp(values) - 1) - 1) ** 2 - 1 + offset
-    return gaussian_filter1d(result, max(1.0, 0.5 / step), mode="nearest")
+    lines: list[Line] = []
+    curves = np.zeros((0, len(net)))
+    for _ in range(_ROUNDS):
+        model = curves.sum(axis=0)
+        # A wrong profile shows beside the line as well; what it leaves is no noise and does not average out.
+        beside = maximum_filter1d(model, max(3, int(2 * _BESIDE * width / step)), mode="nearest")
+        doubt = np.hypot(_PROFILE_ERROR * beside, _BACKGROUND_ERROR * scan.background)
+        new = _candidates(angles, net - model, noise, doubt, width, radiation, lines)
+        if not new:
+            break
+        known = [
+            _Start(angle=x.two_theta_deg, height=_height(x), width=x.fwhm_deg, known=i) for i, x in enumerate(lines)
+        ]
+        found: list[Line] = []
+        for low, group, high in _grouped([*known, *new]):
+            mine = [start.known for start in group if start.known >= 0]
+            rest = net - model + curves[mine].sum(axis=0)
+            found += _fit_group(angles, rest, noise, group, width, radiation, limits=(low, high))
+        lines = sorted(found, key=lambda line: line.two_theta_deg)
+        curves = np.array(
+            [x.area * line_shape(angles, x.two_theta_deg, x.fwhm_deg, x.eta, radiation) for x in lines]
+        ).reshape(len(lines), len(net))
+    areas = np.array([line.area for line in lines])
+    return lines, float(np.average([line.eta for line in lines], weights=areas)) if lines else 0.5
 
 
-def _strongest_width(angles: np.ndarray, net: np.ndarray, noise: np.ndarray, step: float) -> float:
-    """Measure the full width at half maximum of the strongest line, in degrees."""
-    smooth = gaussian_filter1d(net, max(1.0, 0.03 / step), mode="nearest")
-    top = int(np.argmax(smooth / np.sqrt(noise)))
-    peaks = np.array([top])
-    with np.errstate(all="ignore"):
-        import warnings
+def _grouped(starts: list[_Start]) -> list[tuple[float, list[_Start], float]]:
+    """Gather neighbouring lines; tell where the neighbours of each group begin to count."""
+    groups: list[list[_Start]] = []
+    for start in sorted(starts, key=lambda x: x.angle):
+        near = groups and start.angle - groups[-1][-1].angle < 1.7 * (start.width + groups[-1][-1].width) + 0.3
+        if near and len(groups[-1]) < 8:
+            groups[-1].append(start)
+        else:
+            groups.append([start])
+    lows = [-np.inf, *(group[-1].angle + group[-1].width for group in groups[:-1])]
+    highs = [*(group[0].angle - group[0].width for group in groups[1:]), np.inf]
+    return list(zip(lows, groups, highs))
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            width = float(peak_widths(smooth, peaks, rel_height=0.5)[0][0]) * step
-    return float(np.clip(width, 3 * step, 4.0))
+
+def _height(line: Line) -> float:
+    return line.area / (1.2 * line.fwhm_deg)
 
 
 def _candidates(
-    angles: np.ndarray, net: np.ndarray, noise: np.ndarray, width: float, radiation: Radiation
-) -> list[tuple[float, float]]:
-    """List starting values (angle, height) of lines, without the second halves of K-alpha doublets."""
+    angles: np.ndarray,
+    net: np.ndarray,
+    noise: np.ndarray,
+    doubt: np.ndarray,
+    width: float,
+    radiation: Radiation,
+    known: Sequence[Line] = (),
+) -> list[_Start]:
+    """List starting values of lines at every scale, strongest first, without the second halves of K-alpha doublets."""
     step = float(np.median(np.diff(angles)))
-    sigma = max(0.8, 0.35 * width / step)
-    smooth = gaussian_filter1d(net, sigma, mode="nearest")
-    spread = noise / np.sqrt(2 * np.sqrt(np.pi) * sigma)
-    # Correlated noise survives smoothing: the lower half of what is left, where no line adds, tells by how much.
-    middle, low = np.percentile(smooth / spread, (50, 16))
-    spread = spread * max(1.0, float(middle - low))
-    peaks, _ = find_peaks(smooth / spread, height=_DETECTION_SIGMA, prominence=_DETECTION_SIGMA - 1)
-    found = sorted(((float(angles[p]), float(smooth[p])) for p in peaks), key=lambda item: -item[1])
-    kept: list[tuple[float, float]] = []
-    for angle, height in found:
-        second_half = any(
-            abs(angle - _second_line(other, radiation)) < 0.25 * width + 1.5 * step and height < 0.75 * strong
-            for other, strong in kept
+    found: list[tuple[float, _Start]] = []
+    for scale in _SCALES:
+        sigma = max(0.8, 0.42 * scale * width / step)
+        # A hat: the line's own width against its surroundings, so that a background off its place counts as none.
+        smooth = gaussian_filter1d(net, sigma, mode="nearest")
+        hat = smooth - gaussian_filter1d(net, _SURROUNDINGS * sigma, mode="nearest")
+        score = hat / np.hypot(noise * _hat_noise(sigma), doubt)
+        # Correlated noise survives smoothing: the lower half of what is left, where no line adds, tells by how much.
+        middle, low = np.percentile(score, (50, 16))
+        score /= max(1.0, float(middle - low))
+        peaks, _ = find_peaks(score, height=_DETECTION_SIGMA, prominence=_DETECTION_SIGMA - 1)
+        found += [
+            (float(score[p]), _Start(angle=float(angles[p]), height=float(smooth[p]), width=max(scale, 0.6) * width))
+            for p in peaks
+        ]
+    kept: list[_Start] = []
+    for _, start in sorted(found, key=lambda item: -item[0]):
+        near = any(abs(start.angle - x.angle) < 0.55 * max(start.width, x.width) for x in kept)
+        taken = any(abs(start.angle - x.two_theta_deg) < 0.45 * x.fwhm_deg for x in known)
+        second = any(
+            abs(start.angle - _second_line(x.angle, radiation)) < 0.25 * x.width + 1.5 * step
+            and start.height < 0.75 * x.height
+            for x in kept
         )
-        if not second_half:
-            kept.append((angle, height))
-    return sorted(kept)
+        if not (near or taken or second):
+            kept.append(start)
+    return kept[:_MOST_LINES]
+
+
+def _hat_noise(sigma: float) -> float:
+    """Compute the standard deviation that white noise of one keeps after the hat filter of width sigma, in points."""
+    wide = _SURROUNDINGS * sigma
+    cross = np.sqrt(2 * np.pi * (sigma**2 + wide**2))
+    return float(np.sqrt(1 / (2 * np.sqrt(np.pi) * sigma) + 1 / (2 * np.sqrt(np.pi) * wide) - 2 / cross))
 
 
 def _second_line(two_theta_deg: float, radiation: Radiation) -> float:
@@ -210,61 +223,36 @@ def line_shape(angles: np.ndarray, centre: float, fwhm: float, eta: float, radia
     return out
 
 
-def _fit_groups(
-    angles: np.ndarray,
-    net: np.ndarray,
-    noise: np.ndarray,
-    starts: list[tuple[float, float]],
-    width: float,
-    radiation: Radiation,
-) -> tuple[list[Line], float]:
-    groups: list[list[tuple[float, float]]] = []
-    for start in starts:
-        if groups and start[0] - groups[-1][-1][0] < 3.5 * width + 0.3 and len(groups[-1]) < 8:
-            groups[-1].append(start)
-        else:
-            groups.append([start])
-    lines: list[Line] = []
-    etas, weights = [], []
-    for group in groups:
-        found, eta = _fit_group(angles, net, noise, group, width, radiation)
-        lines += found
-        etas.append(eta)
-        weights.append(sum(line.area for line in found) or 1e-12)
-    eta = float(np.average(etas, weights=weights)) if etas else 0.5
-    return sorted(lines, key=lambda line: line.two_theta_deg), eta
-
-
 def _fit_group(
     angles: np.ndarray,
     net: np.ndarray,
     noise: np.ndarray,
-    group: list[tuple[float, float]],
+    group: list[_Start],
     width: float,
     radiation: Radiation,
-) -> tuple[list[Line], float]:
-    """Fit neighbouring lines together; add a line where the rest still shows one."""
+    *,
+    limits: tuple[float, float],
+) -> list[Line]:
+    """Fit neighbouring lines together; lines that do not stand out of their error are dropped."""
     step = float(np.median(np.diff(angles)))
-    low, high = group[0][0] - 3 * width - 0.2, group[-1][0] + 3.5 * width + 0.2
-    inside = slice(*np.searchsorted(angles, (low, high)))
-    x, y, s = angles[inside], net[inside], noise[inside]
-    if len(x) < 6:
-        return [], 0.5
-    for attempt in range(4):
-        theta, residual, covariance = _least_squares_lines(x, y, s, group, width, radiation)
-        smooth = gaussian_filter1d(residual, max(0.8, 0.35 * width / step), mode="nearest")
-        excess = smooth * np.sqrt(2 * np.sqrt(np.pi) * max(0.8, 0.35 * width / step))
-        top = int(np.argmax(excess))
-        strongest = max(h for _, h in group)
-        if attempt == 3 or excess[top] < 7 or smooth[top] * s[top] < 0.06 * strongest or len(group) >= 10:
+    for attempt in range(2):
+        reach = max(3 * x.width for x in group) + 0.2
+        low = min(max(group[0].angle - reach, limits[0]), group[0].angle - group[0].width)
+        high = max(min(group[-1].angle + reach + 0.5 * width, limits[1]), group[-1].angle + group[-1].width)
+        inside = slice(*np.searchsorted(angles, (low, high)))
+        x, y, s = angles[inside], net[inside], noise[inside]
+        if len(x) < 6:
+            return []
+        theta, _, covariance = _least_squares_lines(x, y, s, group, width, radiation)
+        widths = theta[2 * len(group) : 3 * len(group)]
+        if attempt or all(found < 1.8 * start.width for found, start in zip(widths, group)):
             break
-        if min(abs(x[top] - a) for a, _ in group) < 0.45 * width:
-            break
-        group = sorted([*group, (float(x[top]), float(smooth[top] * s[top]))])
+        # A line that is broader than thought needs a wider window to be told from its base.
+        group = [replace(start, width=max(start.width, float(found))) for start, found in zip(group, widths)]
     sure = _sure(theta, covariance, len(group))
     if 0 < sure.sum() < len(group):  # what a doubtful line had taken belongs to its neighbours
         group = [start for start, keep in zip(group, sure) if keep]
-        theta, residual, covariance = _least_squares_lines(x, y, s, group, width, radiation)
+        theta, _, covariance = _least_squares_lines(x, y, s, group, width, radiation)
         sure = _sure(theta, covariance, len(group))
     n = len(group)
     lines = []
@@ -283,25 +271,39 @@ def _fit_group(
                 d_A=float(spacing_A(centre, radiation.wavelength_A)),
             )
         )
-    return lines, float(theta[3 * n])
+    return lines
 
 
 def _sure(theta: np.ndarray, covariance: np.ndarray, n: int) -> np.ndarray:
     """Say which of n fitted lines have an area that stands out of its error."""
     area = theta[n : 2 * n]
-    return (area > 0) & (area > _KEPT_SIGMA * np.sqrt(np.diag(covariance)[n : 2 * n]))
+    return (area > 0) & (area > _KEPT_SIGMA * np.sqrt(np.maximum(np.diag(covariance)[n : 2 * n], 0.0)))
+
+
+def _starting_areas(
+    x: np.ndarray, y: np.ndarray, s: np.ndarray, group: list[_Start], radiation: Radiation
+) -> np.ndarray:
+    """Solve for the areas of lines at their starting places and widths, none negative, over a straight base."""
+    columns = [line_shape(x, start.angle, start.width, 0.5, radiation) for start in group]
+    ramp = (x - x.mean()) / max(np.ptp(x) / 2, 1e-9)
+    base = [np.ones_like(x), -np.ones_like(x), ramp, -ramp]
+    areas, _ = nnls(np.stack([*columns, *base], axis=1) / s[:, None], y / s)
+    least = np.array([max(start.height, 1e-12) * start.width * 0.05 for start in group])
+    return np.maximum(areas[: len(group)], least)
 
 
 def _least_squares_lines(
-    x: np.ndarray, y: np.ndarray, s: np.ndarray, group: list[tuple[float, float]], width: float, radiation: Radiation
+    x: np.ndarray, y: np.ndarray, s: np.ndarray, group: list[_Start], width: float, radiation: Radiation
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit centres, areas, widths, one eta and a straight base; return parameters, residual/noise, covariance."""
     n = len(group)
-    centres = np.array([a for a, _ in group])
-    areas = np.array([max(h, 1e-12) * width * 1.2 for _, h in group])
-    start = np.concatenate([centres, areas, np.full(n, width), [0.5, 0.0, 0.0]])
-    lower = np.concatenate([centres - 0.6 * width, np.zeros(n), np.full(n, 0.3 * width), [0.0, -np.inf, -np.inf]])
-    upper = np.concatenate([centres + 0.6 * width, np.full(n, np.inf), np.full(n, 3.5 * width), [1.0, np.inf, np.inf]])
+    centres = np.array([start.angle for start in group])
+    widths = np.array([start.width for start in group])
+    areas = _starting_areas(x, y, s, group, radiation)
+    start = np.concatenate([centres, areas, widths, [0.5, 0.0, 0.0]])
+    lower = np.concatenate([centres - 0.6 * widths, np.zeros(n), np.full(n, 0.2 * width), [0.0, -np.inf, -np.inf]])
+    upper = np.concatenate([centres + 0.6 * widths, np.full(n, np.inf), np.full(n, 8 * width), [1.0, np.inf, np.inf]])
+    start[2 * n : 3 * n] = np.clip(widths, 0.21 * width, 7.9 * width)
     ramp = (x - x.mean()) / max(np.ptp(x) / 2, 1e-9)
 
     def shape(theta: np.ndarray, i: int, centre: float = 0.0, fwhm: float = 0.0, eta: float = 0.0) -> np.ndarray:
@@ -324,9 +326,7 @@ def _least_squares_lines(
         out[:, 3 * n + 1], out[:, 3 * n + 2] = 1.0, ramp
         return out / s[:, None]
 
-    scale = np.concatenate(
-        [np.full(n, width), np.maximum(areas, 1e-12), np.full(n, width), [1.0], np.full(2, s.mean())]
-    )
+    scale = np.concatenate([widths, np.maximum(areas, 1e-12), widths, [1.0], np.full(2, s.mean())])
     fit = least_squares(residual_of, start, jac=jacobian_of, bounds=(lower, upper), x_scale=scale, max_nfev=40)
     residual = -fit.fun
     freedom = max(len(x) - len(start), 1)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hea_sim.crystals import Prototype
 from hea_sim.diffraction.profile import bragg_two_theta_deg
 from hea_vision.xrd.evidence import PRIORS, LatticeScan, ObservedLines
-from hea_vision.xrd.reflections import reflection_table
+from hea_vision.xrd.reflections import ReflectionTable, reflection_table
 from hea_vision.xrd.set_fit import Candidate, SetFit, fit_set
 
 #: Sets of one size that are kept and extended.
@@ -21,16 +22,26 @@ _HOPELESS_LINES = 14
 
 
 def search_sets(
-    observed: ObservedLines, *, elements: tuple[str, ...] | None, structures: Sequence[str] = tuple(PRIORS)
+    observed: ObservedLines,
+    *,
+    elements: tuple[str, ...] | None,
+    structures: Sequence[str | Prototype] = tuple(PRIORS),
+    single_lines: bool = False,
+    slack: float = 0.0,
+    max_phases: int = MAX_PHASES,
 ) -> list[SetFit]:
-    """List fitted sets of one to three phases by falling evidence."""
+    """List fitted sets of phases by falling evidence.
+
+    `single_lines` lets a cubic metal join a set on the strength of one line of its own; `slack` keeps sets whose last
+    phase lowers the evidence by no more than that, for whoever ranks them by more than evidence.
+    """
     scans = [LatticeScan(observed, reflection_table(name, elements, observed.source.radiation)) for name in structures]
     found: dict[tuple[tuple[str, int], ...], SetFit] = {}
     beam: list[SetFit | None] = [None]
-    for _ in range(MAX_PHASES):
+    for _ in range(max_phases):
         extended: dict[tuple[tuple[str, int], ...], SetFit] = {}
         for base in beam:
-            for fit in _extend(observed, base, scans):
+            for fit in _extend(observed, base, scans, single_lines, slack):
                 key = _key(fit)
                 if key not in extended or fit.log_evidence > extended[key].log_evidence:
                     extended[key] = fit
@@ -46,26 +57,34 @@ def _key(fit: SetFit) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((p.name, round(200 * float(np.log(p.a_A)))) for p in fit.phases))
 
 
-def _extend(observed: ObservedLines, base: SetFit | None, scans: Sequence[LatticeScan]) -> list[SetFit]:
+def _extend(
+    observed: ObservedLines, base: SetFit | None, scans: Sequence[LatticeScan], single_lines: bool, slack: float
+) -> list[SetFit]:
     """Add one phase to a set in every promising way."""
     free = np.ones(len(observed), bool) if base is None else base.owner < 0
     phases = () if base is None else base.phases
     floor = 0.0 if base is None else base.log_evidence
     out = []
     for scan in scans:
-        needed = 3 if scan.table.free_ratio else 2
-        if free.sum() < (needed if phases else 1):
+        if free.sum() < (_least_lines(scan.table, single_lines) if phases else 1):
             continue
         for candidate in _best_lattices(scan, free):
             fit = fit_set(observed, (*phases, candidate))
-            if fit is None or fit.log_evidence <= floor or _same_lattice_twice(fit):
+            if fit is None or fit.log_evidence <= floor - slack or _same_lattice_twice(fit):
                 continue
             if all(
-                _own_lines(observed, fit, i) >= (3 if p.table.free_ratio else min(2, len(observed)))
+                _own_lines(observed, fit, i) >= min(_least_lines(p.table, single_lines), len(observed))
                 for i, p in enumerate(fit.phases)
             ):
                 out.append(fit)
     return out
+
+
+def _least_lines(table: ReflectionTable, single_lines: bool) -> int:
+    """Tell how many lines of its own a phase needs."""
+    if table.free_ratio:
+        return 3
+    return 1 if single_lines and table.kind.system == "cubic" and table.kind.metallic else 2
 
 
 def _own_lines(observed: ObservedLines, fit: SetFit, index: int) -> int:

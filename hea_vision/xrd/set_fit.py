@@ -230,7 +230,7 @@ def _finish(
     evidence = float(position.sum()) + _area_evidence(observed.log_area[seen] - np.log(total[seen]))
     evidence -= scales.missing + 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
     # A pseudo-inverse gives no variance to what the lines do not determine: there the prior stays as wide as it was.
-    std = np.sqrt(np.diag(covariance))[:-1]
+    std = np.sqrt(np.maximum(np.diag(covariance), 0.0))[:-1]
     std = np.where(std > 1e-7, std, 1.0)
     a_std, c_std, index = [], [], 0
     for phase in phases:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ase.build import bulk, make_supercell
 
-from hea_sim.crystals import Crystal, atoms_per_cell, build_crystal, prototype, prototype_names
+from hea_sim.crystals import Crystal, build_crystal, prototype, prototype_names
 from hea_sim.diffraction import powder_lines, powder_pattern, structure_factors
 from hea_sim.diffraction.profile import Instrument, pseudo_voigt
 from hea_sim.diffraction.radiation import radiation
@@ -119,23 +119,6 @@ def test_area_does_not_depend_on_width() -> None:
         for w in (0.1, 0.4)
     ]
     assert areas[0] == pytest.approx(areas[1], rel=2e-3)
-
-
-def test_every_prototype_fills_its_cell() -> None:
-    wanted = {
-        "A1": 4,
-        "A2": 2,
-        "A3": 2,
-        "B2": 2,
-        "L1_2": 4,
-        "B1": 8,
-        "B4": 4,
-        "H1_1": 56,
-        "C15": 24,
-        "C14": 12,
-        "sigma": 30,
-    }
-    assert {n: atoms_per_cell(n) for n in prototype_names()} == wanted
 
 
 def test_radiation_is_never_guessed() -> None:

@@ -108,14 +108,16 @@ def test_wrong_radiation_arguments(tmp_path):
 
 def test_xrdml_details(tmp_path):
     two = read_pattern(save(tmp_path, xrdml(scans=2), "a.xrdml"))
+    one = read_pattern(save(tmp_path, xrdml(), "a.xrdml"))
     assert "2 scans" in two.metadata["scans_note"] and two.radiation == "CuKa"
+    np.testing.assert_array_equal(two.intensity, 2 * one.intensity)  # repeats are summed
     single = read_pattern(save(tmp_path, xrdml(ratio="0"), "a.xrdml"))
     assert (single.radiation, single.wavelength_A) == (None, 1.540598)
     factors = " ".join(["1"] * 10 + ["20"] * (len(X) - 10))
     extra = f"<beamAttenuationFactors>{factors}</beamAttenuationFactors>"
     weak = read_pattern(save(tmp_path, xrdml(extra=extra), "a.xrdml"))
-    np.testing.assert_allclose(weak.intensity[10:], 20 * two.intensity[10:])
-    np.testing.assert_allclose(weak.intensity[:10], two.intensity[:10])
+    np.testing.assert_allclose(weak.intensity[10:], 20 * one.intensity[10:])
+    np.testing.assert_allclose(weak.intensity[:10], one.intensity[:10])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_descending_scans_are_turned_round(tmp_path):
 
 def test_paths(tmp_path):
     expect_one_line(tmp_path / "none.xy", "does not exist", MissingFileError)
-    message = expect_one_line(save(tmp_path, rows(), "a.raw"), "suffix")
+    message = expect_one_line(save(tmp_path, rows(), "a.zzz"), "suffix")
     assert all(suffix in message for suffix in PATTERN_SUFFIXES)
     expect_one_line(tmp_path, "folder")
     with pytest.raises(InputError):

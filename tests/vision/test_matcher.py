@@ -11,7 +11,8 @@ from hea_sim.errors import InputError, UnknownNameError
 from hea_sim.records import Pattern
 from hea_vision.io import read_pattern
 from hea_vision.xrd import classify_pattern
-from hea_vision.xrd.lines import estimate_background, find_lines
+from hea_vision.xrd.lines import find_lines
+from hea_vision.xrd.scans import estimate_background
 
 from .patterns import mixture
 

@@ -1,0 +1,40 @@
+"""Candidate sets of phases: the network proposes structure types, physics fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hea_sim.crystals import Prototype
+from hea_vision.xrd.network import STRUCTURES
+from hea_vision.xrd.question import Question
+from hea_vision.xrd.search import search_sets
+from hea_vision.xrd.set_fit import SetFit
+
+#: Types whose log odds the network puts above this are fitted; the likeliest few always are.
+_LEAST_LOG_ODDS = -4.0
+_ALWAYS = 4
+_AT_MOST = 9
+#: Nats of evidence that one more phase may cost and still be ranked.
+_SLACK = 10.0
+#: Types that every pattern is tried for.
+_COMMON = ("A1", "A2")
+
+
+def proposed_types(log_odds: Mapping[str, float]) -> tuple[str, ...]:
+    """Choose the types that are worth fitting, likeliest first."""
+    ranked = sorted(STRUCTURES, key=lambda name: -log_odds[name])
+    chosen = [n for i, n in enumerate(ranked[:_AT_MOST]) if i < _ALWAYS or log_odds[n] > _LEAST_LOG_ODDS]
+    return tuple(dict.fromkeys([*chosen, *_COMMON]))
+
+
+def candidate_sets(question: Question, log_odds: Mapping[str, float]) -> list[SetFit]:
+    """Fit sets of the proposed types and of the user's own structures, by falling evidence."""
+    kinds: Sequence[str | Prototype] = question.structures or proposed_types(log_odds)
+    return search_sets(
+        question.observed,
+        elements=question.elements,
+        structures=(*kinds, *question.user_structures),
+        single_lines=True,
+        slack=_SLACK,
+        max_phases=4,
+    )

@@ -1,0 +1,73 @@
+"""Label a powder pattern: the network proposes structure types, physics fits them, a calibrated ranking decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from hea_sim.alloy import Composition
+from hea_sim.crystals import Prototype
+from hea_sim.records import Pattern, PatternCall
+from hea_sim.registry import load_arrays, load_card
+from hea_vision.xrd.amorphous import is_amorphous
+from hea_vision.xrd.calls import call_of_set, call_without_lines, call_without_sets
+from hea_vision.xrd.candidates import candidate_sets
+from hea_vision.xrd.encoding import encode_lines
+from hea_vision.xrd.proposals import PROPOSER, log_odds
+from hea_vision.xrd.question import Question, ask
+from hea_vision.xrd.ranking import RankingModel, candidate_features, none_features
+from hea_vision.xrd.set_fit import SetFit
+
+#: The ranking that comes with the package.
+RANKING = "xrd-ranking"
+
+
+@lru_cache(maxsize=2)
+def load_ranking(model: str = RANKING) -> RankingModel:
+    """Load the weights of the ranking from the registry."""
+    arrays = load_arrays(model)
+    return RankingModel(candidate=arrays["candidate"], none=arrays["none"], set_mass=float(arrays["set_mass"]))
+
+
+def label_with_network(
+    pattern: Pattern,
+    *,
+    elements: str | Sequence[str] | Composition | None = None,
+    radiation: str | float | None = None,
+    structures: Sequence[str | Prototype] | None = None,
+    volumes_from_elements: bool = True,
+) -> PatternCall:
+    """Label one pattern; the parameters are those of `hea_vision.classify_pattern`."""
+    question = ask(
+        pattern,
+        elements=elements,
+        radiation=radiation,
+        structures=structures,
+        volumes_from_elements=volumes_from_elements,
+        method="network",
+    )
+    if len(question.observed) == 0 or is_amorphous(question.lines):
+        return call_without_lines(question)
+    odds = log_odds([encode_lines(question.lines, log_volume=question.log_volume)])[0]
+    fits = candidate_sets(question, odds)
+    if not fits:
+        return call_without_sets(question)
+    by_names, best = rank_sets(question, fits, odds, load_ranking())
+    frame = question.frame(**{name: load_card(name).arrays_sha256 for name in (PROPOSER, RANKING)})
+    return call_of_set(question, best, by_names, frame=frame, set_mass=load_ranking().set_mass, refine=True)
+
+
+def rank_sets(
+    question: Question, fits: Sequence[SetFit], odds: Mapping[str, float], ranking: RankingModel
+) -> tuple[dict[tuple[str, ...], float], SetFit]:
+    """Give the probability of every assemblage, and the best fit of the likeliest one."""
+    features = candidate_features(question.observed, fits, odds)
+    probabilities = ranking.probabilities(features, none_features(features, odds))[:-1]
+    by_names: dict[tuple[str, ...], float] = {}
+    for fit, p in zip(fits, probabilities):
+        by_names[fit.names] = by_names.get(fit.names, 0.0) + float(p)
+    top = max(by_names, key=lambda names: by_names[names])
+    rows = [i for i, fit in enumerate(fits) if fit.names == top]
+    return by_names, fits[rows[int(np.argmax(probabilities[rows]))]]

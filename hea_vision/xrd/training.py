@@ -1,0 +1,309 @@
+"""Train the network that proposes structure types, on patterns simulated while it learns.
+
+Every pattern has its own number, and its random generator comes from (seed, number) alone, so a run is the same for any
+number of workers and goes on after a kill where its last checkpoint stands. Held-out patterns have another seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hea_sim.diffraction.radiation import radiation
+from hea_sim.diffraction.random_specimens import RandomSpecimen, SpecimenSettings, draw_specimen
+from hea_sim.documents import write_atomic
+from hea_sim.errors import HEAError, InputError
+from hea_vision.xrd.encoding import EncodedPattern, encode_pattern
+from hea_vision.xrd.network import OUTPUTS, STRUCTURES, PhaseProposer
+from hea_vision.xrd.scans import estimate_background, estimate_noise
+from hea_vision.xrd.volumes import log_volume_prior
+
+#: A phase whose strongest free line stands out by fewer standard deviations is neither asked for nor forbidden.
+SEEN_SIGMA = 5.0
+_HELD_OUT_SEED = 1_000_003
+LOG_COLUMNS = ("patterns", "seconds", "learning_rate", "training_loss", "held_out_loss", "exact_set", "mean_precision")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """Set a training run; `patterns` in all, at `batch` a step, with `held_out` patterns to judge it."""
+
+    patterns: int = 140_000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    average: float = 0.99
+    held_out: int = 1024
+    report_every: int = 10_240
+    seed: int = 0
+    workers: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingExample:
+    """Hold one example: the encoded pattern, `target` and `weight` (outputs,)."""
+
+    encoded: EncodedPattern
+    target: np.ndarray
+    weight: np.ndarray
+
+
+def make_example(seed: int, number: int, settings: SpecimenSettings | None = None) -> TrainingExample:
+    """Simulate example `number` of a seed; elements are told in every second pattern on average."""
+    rng = np.random.default_rng([seed, number])
+    while True:
+        try:
+            drawn = draw_specimen(rng, settings)
+            break
+        except HEAError:
+            continue  # a lattice without a line in range
+    return example_of(drawn, rng)
+
+
+def example_of(drawn: RandomSpecimen, rng: np.random.Generator) -> TrainingExample:
+    """Encode a drawn specimen and say what is to be found in it."""
+    pattern = drawn.measured.pattern
+    x, y = pattern.two_theta_deg, pattern.intensity
+    width = float(np.median([np.median(p.fwhm_deg) for p in drawn.measured.lines])) if drawn.measured.lines else 0.3
+    background = estimate_background(x, y, window_deg=max(2.5, 5 * width))
+    noise = estimate_noise(x, y)
+    told = rng.random() < 0.5
+    encoded = encode_pattern(
+        x,
+        y,
+        background,
+        noise,
+        radiation(pattern.radiation or pattern.wavelength_A),
+        log_volume=log_volume_prior(drawn.composition) if told else None,
+    )
+    target, weight = _targets(drawn)
+    return TrainingExample(encoded=encoded, target=target, weight=weight)
+
+
+def _targets(drawn: RandomSpecimen) -> tuple[np.ndarray, np.ndarray]:
+    target, weight = np.zeros(len(OUTPUTS), np.float32), np.ones(len(OUTPUTS), np.float32)
+    seen: list[str] = []
+    for i, name in enumerate(drawn.phase_lattices):
+        if drawn.measured.significance(i) >= SEEN_SIGMA or len(drawn.phase_lattices) == 1:
+            target[OUTPUTS.index(name)] = 1.0
+            seen.append(name)
+        elif name not in seen:
+            weight[OUTPUTS.index(name)] = 0.0
+    for name in seen:
+        weight[OUTPUTS.index(name)] = 1.0
+    for name in ("A1", "A2"):
+        here = drawn.phase_lattices.count(name)
+        if here > 1:
+            column = OUTPUTS.index(f"two {name}")
+            target[column] = float(seen.count(name) > 1)
+            weight[column] = float(seen.count(name) > 1)
+    target[OUTPUTS.index("foreign lines")] = float(bool(drawn.measured.measurement.foreign_lines))
+    return target, weight
+
+
+class _Examples(torch.utils.data.Dataset):
+    """Serve examples by number; torch asks its workers for them in order."""
+
+    def __init__(self, seed: int, first: int, count: int) -> None:
+        self.seed, self.first, self.count = seed, first, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        made = make_example(self.seed, self.first + index)
+        return made.encoded.channels, made.encoded.scalars, made.target, made.weight
+
+
+def _one_thread(_: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _batches(settings: TrainingSettings, seed: int, first: int, count: int) -> Iterator[list[torch.Tensor]]:
+    loader = torch.utils.data.DataLoader(
+        _Examples(seed, first, count),
+        batch_size=settings.batch,
+        num_workers=settings.workers,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if settings.workers else None,
+    )
+    for batch in loader:
+        yield [part.to(settings.device) for part in batch]
+
+
+def train_proposer(
+    out: Path, settings: TrainingSettings | None = None, *, say: Callable[[str], None] = print
+) -> PhaseProposer:
+    """Train, with a checkpoint in `out` at every report, from which a stopped run goes on.
+
+    Writes `checkpoint.pt` (weights, optimiser, number of patterns), `log.csv` and `weights.safetensors` (averaged).
+
+    Raises InputError where the checkpoint belongs to other settings.
+    """
+    job = settings or TrainingSettings()
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(job.seed)
+    model = PhaseProposer().to(job.device)
+    averaged = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=job.learning_rate, weight_decay=job.weight_decay)
+    done = _resume(out / "checkpoint.pt", job, model, averaged, optimiser)
+    rows = _read_log(out / "log.csv") if done else []
+    held_out = _held_out(out, job)
+    started, losses = time.perf_counter(), []
+    next_report = done + job.report_every
+    model.train()
+    for batch in _batches(job, job.seed, done, job.patterns - done):
+        rate = _learning_rate(job, done)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = _loss(model(batch[0], batch[1]), batch[2], batch[3])
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 2.0)
+        optimiser.step()
+        averaged.update_parameters(model)
+        done += len(batch[0])
+        losses.append(loss.item())
+        if done >= next_report or done >= job.patterns:
+            next_report += job.report_every
+            scores = judge(_network_of(averaged), held_out)
+            rows.append(
+                {
+                    "patterns": done,
+                    "seconds": round(time.perf_counter() - started),
+                    "learning_rate": f"{rate:.2e}",
+                    "training_loss": f"{np.mean(losses):.5f}",
+                    **{k: f"{v:.5f}" for k, v in scores.items()},
+                }
+            )
+            losses = []
+            say(", ".join(f"{k} {v}" for k, v in rows[-1].items()))
+            _save(out, job, model, averaged, optimiser, done, rows)
+    return _network_of(averaged)
+
+
+def _network_of(averaged: torch.optim.swa_utils.AveragedModel) -> PhaseProposer:
+    network = averaged.module
+    assert isinstance(network, PhaseProposer)
+    return network
+
+
+def _loss(logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    value = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (value * weight).sum() / weight.sum()
+
+
+def _learning_rate(job: TrainingSettings, done: int) -> float:
+    """Warm up over two per cent of the run, then fall by a cosine to a fiftieth."""
+    share = done / job.patterns
+    if share < 0.02:
+        return job.learning_rate * (0.05 + 0.95 * share / 0.02)
+    return job.learning_rate * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
+
+
+def _held_out(out: Path, job: TrainingSettings) -> list[torch.Tensor]:
+    """Make the held-out patterns once; they are the same for every run."""
+    path = out / f"held_out_{job.held_out}.npz"
+    if not path.exists():
+        parts = [[] for _ in range(4)]  # type: list[list[np.ndarray]]
+        for batch in _batches(job, _HELD_OUT_SEED, 0, job.held_out):
+            for part, values in zip(parts, batch):
+                part.append(values.cpu().numpy())
+        np.savez_compressed(path, *[np.concatenate(p) for p in parts])
+    with np.load(path, allow_pickle=False) as stored:
+        return [torch.from_numpy(stored[f"arr_{i}"]).to(job.device) for i in range(4)]
+
+
+@torch.no_grad()
+def judge(model: nn.Module, held_out: list[torch.Tensor]) -> dict[str, float]:
+    """Compute loss, share of exact sets at threshold one half, and mean average precision over structure types."""
+    was = model.training
+    model.eval()
+    logits = torch.cat(
+        [model(held_out[0][i : i + 128], held_out[1][i : i + 128]) for i in range(0, len(held_out[0]), 128)]
+    )
+    loss = float(_loss(logits, held_out[2], held_out[3]))
+    n = len(STRUCTURES)
+    right = ((logits[:, :n] > 0) == (held_out[2][:, :n] > 0.5)) | (held_out[3][:, :n] == 0)
+    alloys = held_out[2][:, :n].sum(dim=1) > 0
+    precision = [
+        p
+        for i in range(n)
+        if np.isfinite(p := _average_precision(logits[:, i].cpu().numpy(), held_out[2][:, i].cpu().numpy()))
+    ]
+    model.train(was)
+    return {
+        "held_out_loss": loss,
+        "exact_set": float(right.all(dim=1)[alloys].float().mean()),
+        "mean_precision": float(np.mean(precision)),
+    }
+
+
+def _average_precision(score: np.ndarray, truth: np.ndarray) -> float:
+    if truth.sum() < 3:
+        return float("nan")
+    ranked = truth[np.argsort(-score)] > 0.5
+    hits = np.cumsum(ranked)
+    return float((hits / np.arange(1, len(hits) + 1))[ranked].mean())
+
+
+def _save(
+    out: Path,
+    job: TrainingSettings,
+    model: nn.Module,
+    averaged: torch.optim.swa_utils.AveragedModel,
+    optimiser: torch.optim.Optimizer,
+    done: int,
+    rows: list[dict[str, Any]],
+) -> None:
+    from safetensors.torch import save_file
+
+    state = {
+        "settings": {k: v for k, v in job.__dict__.items() if k not in ("workers", "device")},
+        "done": done,
+        "model": model.state_dict(),
+        "averaged": averaged.state_dict(),
+        "optimiser": optimiser.state_dict(),
+    }
+    partial = out / "checkpoint.part"
+    torch.save(state, partial)
+    partial.replace(out / "checkpoint.pt")
+    weights = _network_of(averaged).state_dict()
+    save_file({k: v.contiguous().cpu() for k, v in weights.items()}, out / "weights.safetensors")
+    lines = [",".join(LOG_COLUMNS), *(",".join(str(row[c]) for c in LOG_COLUMNS) for row in rows)]
+    write_atomic(out / "log.csv", "\n".join(lines) + "\n")
+
+
+def _resume(
+    path: Path, job: TrainingSettings, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
+) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location=job.device, weights_only=True)
+    wanted = {k: v for k, v in job.__dict__.items() if k not in ("workers", "device")}
+    if state["settings"] != wanted:
+        changed = [k for k, v in wanted.items() if state["settings"].get(k) != v]
+        raise InputError(
+            f"{path} belongs to a run with other settings ({', '.join(changed)}); give another folder, or remove it"
+        )
+    model.load_state_dict(state["model"])
+    averaged.load_state_dict(state["averaged"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["done"])
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
