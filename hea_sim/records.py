@@ -204,8 +204,8 @@ class PatternCall:
     `phases` are present in at least trace_limit of the weight; `traces` are found below it.
     `synthetic` marks a pattern that this project's own forward model made.
     `prediction_sets` are alternative assemblages at `set_level`; `assemblages` lists whole sets of fundamental lattices
-    with their probabilities, what is left to one belonging to nothing that is known. `in_scope` is False where no metallic phase
-    explains the pattern; `reason` then says why, and `phases` lists candidates.
+    with their probabilities, what is left to one belonging to nothing that is known. `in_scope` is False where no
+    metallic phase explains the pattern; `reason` then says why, and `phases` lists candidates.
     """
 
     input: str

@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +20,17 @@ from hea_sim.documents import document, sha256_of, to_jsonable, versions, write_
 from hea_sim.errors import InputError, one_line_error
 from hea_sim.records import Provenance
 
+Work = Callable[[Path], Iterable[Mapping[str, Any]]]
+Progress = Callable[[int, int, Path], None]
+
 _JOURNAL = "journal.jsonl"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
+_PROCESS_DIED = "its process was ended by the system (out of memory?); make the file smaller, or use fewer workers"
 
 
 @dataclass(kw_only=True)
 class BatchResult:
-    """Gather the results of a batch; `reused` counts inputs that an earlier run had finished."""
+    """Gather the results of a batch; `reused` counts those that an earlier run had finished."""
 
     results: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
@@ -34,52 +44,151 @@ class BatchResult:
 
 def run_batch(
     inputs: Sequence[Path],
-    work: Callable[[Path], Mapping[str, Any]],
+    work: Work,
     *,
     settings: Mapping[str, Any],
     out: str | os.PathLike[str] | None = None,
     outputs: Callable[[Mapping[str, Any]], Sequence[Path]] = lambda _: (),
-    progress: Callable[[Path], None] = lambda _: None,
+    shared_files: Sequence[str | os.PathLike[str]] = (),
+    model_sha256: Mapping[str, str] | None = None,
+    workers: int = 1,
+    progress: Progress = lambda done, total, path: None,
 ) -> BatchResult:
     """Do the work for every input and gather results, failures and provenance.
 
-    Each finished input is appended to a journal in `out` at once; a later run with equal settings and versions takes
-    it from there where the file's SHA-256 is unchanged.
+    Each finished input is appended to a journal in `out` at once; a later run with equal settings, versions, models and
+    shared files takes it from there where the file's SHA-256 is unchanged. Results come in the order of the inputs.
 
     Parameters
     ----------
     work
-        Takes a path, returns plain data; an error makes the input a failure.
+        Takes a path, returns one row of plain data for each result; a row with a key `error` is a failure, and an
+        exception makes the whole input one. An input with a failure is done again by a later run.
     outputs
-        Names the files that a result stands for; it is reused only while they are there and unchanged.
+        Names the files that a row stands for; it is reused only while they are there and unchanged.
+    shared_files, model_sha256
+        What all inputs are judged with: calibrations and structures as files, models by their checksums.
+    workers
+        Processes; with more than one, `work` must be a function or object of a module, and each process has one thread.
+    progress
+        Told of every input that is done.
     """
-    result = BatchResult()
     if out is not None:
         make_folder(out)
-    key = hashlib.sha256(json.dumps(to_jsonable([settings, versions()]), sort_keys=True).encode()).hexdigest()
+    shared = {Path(path).as_posix(): sha256_of(path) for path in shared_files}
+    models = dict(model_sha256 or {})
+    key = hashlib.sha256(
+        json.dumps(to_jsonable([settings, versions(), shared, models]), sort_keys=True).encode()
+    ).hexdigest()
     journal = Path(out) / _JOURNAL if out is not None else None
-    done = dict(_read_journal(journal, key)) if journal else {}
-    checksums: dict[str, str] = {}
+    result = BatchResult()
+    found, checksums = _finished(inputs, dict(_read_journal(journal, key)) if journal else {})
+    result.reused = sum(len(rows) for rows in found.values())
+    left = [path for path in inputs if path.as_posix() not in found]
+    done = len(inputs) - len(left)
+    for path, rows in (_in_turn if workers == 1 else _in_processes)(work, left, workers):
+        done += 1
+        name = path.as_posix()
+        found[name] = rows
+        if journal and name in checksums and not any("error" in row for row in rows):
+            made = {str(p): sha256_of(p) for row in rows for p in outputs(row)}
+            _append(journal, {"key": key, "input": name, "sha256": checksums[name], "outputs": made, "rows": rows})
+        progress(done, len(inputs), path)
+    for row in (row for path in inputs for row in found[path.as_posix()]):
+        (result.failures if "error" in row else result.results).append(row)
+    result.provenance = Provenance(
+        input_sha256={**checksums, **shared}, model_sha256=models, versions=versions(), settings=dict(settings)
+    )
+    return result
+
+
+def _finished(
+    inputs: Sequence[Path], earlier: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """Take what is unchanged from the journal; return rows by input, and the checksums of inputs that can be read."""
+    found, checksums = {}, {}
     for path in inputs:
         name = path.as_posix()
-        progress(path)
         try:
             checksums[name] = sha256_of(path)
-            earlier = done.get((name, checksums[name]))
-            if earlier and all(_unchanged(path, sha) for path, sha in earlier["outputs"].items()):
-                result.results.append(earlier["result"])
-                result.reused += 1
-                continue
-            row = to_jsonable({"input": name, **work(path)})
-        except Exception as error:  # one bad file must not stop the rest, whatever it did to a reader
-            result.failures.append({"input": name, "error": one_line_error(error)})
-            continue
-        result.results.append(row)
-        if journal:
-            made = {str(p): sha256_of(p) for p in outputs(row)}
-            _append(journal, {"key": key, "input": name, "sha256": checksums[name], "outputs": made, "result": row})
-    result.provenance = Provenance(input_sha256=checksums, versions=versions(), settings=dict(settings))
-    return result
+        except OSError:
+            continue  # its reader says why
+        row = earlier.get((name, checksums[name]))
+        if row and all(_unchanged(made, sha) for made, sha in row["outputs"].items()):
+            found[name] = row["rows"]
+    return found, checksums
+
+
+def _attempt(work: Work, path: Path) -> list[dict[str, Any]]:
+    try:
+        return [to_jsonable(row) for row in work(path)]
+    except Exception as error:  # one bad file must not stop the rest, whatever it did to a reader
+        return [{"input": path.as_posix(), "error": one_line_error(error)}]
+
+
+def _in_turn(work: Work, paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    for path in paths:
+        yield path, _attempt(work, path)
+
+
+def _in_processes(work: Work, paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
+    """Yield results as they come; an input whose process dies when it runs alone is a failure."""
+    left, alone = list(paths), False
+    while left:
+        now = left[:1] if alone else left
+        finished: set[Path] = set()
+        broken = False
+        with _one_thread_each(), _pool(work, min(workers, len(now))) as pool:
+            tasks = {pool.submit(_attempt_in_process, path): path for path in now}
+            try:
+                for task in as_completed(tasks):
+                    try:
+                        rows = task.result()
+                    except BrokenProcessPool:  # the system ended a process: out of memory, or a crash in a library
+                        broken = True
+                        continue
+                    finished.add(tasks[task])
+                    yield tasks[task], rows
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if broken and alone:
+            finished.add(now[0])
+            yield now[0], [{"input": now[0].as_posix(), "error": _PROCESS_DIED}]
+        left = [path for path in left if path not in finished]
+        alone = broken and not alone
+
+
+def _pool(work: Work, workers: int) -> ProcessPoolExecutor:
+    # Spawned, because a forked copy of threads hangs; the work is handed over once, since it may list every input.
+    return ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (work,))
+
+
+_work_of_process: list[Work] = []
+
+
+def _start_process(work: Work) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process without a word of its own
+    _work_of_process[:] = [work]
+
+
+def _attempt_in_process(path: Path) -> list[dict[str, Any]]:
+    return _attempt(_work_of_process[0], path)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let new processes compute with one thread, so that several do not fight over the cores."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _unchanged(path: str, sha256: str) -> bool:
@@ -110,7 +219,7 @@ def _read_journal(journal: Path, key: str) -> Iterator[tuple[tuple[str, str], di
             row = json.loads(line)
         except ValueError:
             continue
-        if row.get("key") == key:
+        if row.get("key") == key and "rows" in row:
             yield (row["input"], row["sha256"]), row
 
 

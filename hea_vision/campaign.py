@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hea_sim.alloy import Composition
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import HEAError, InputError, MissingFileError
+from hea_vision.io._axes import checked_axis
+from hea_vision.xrd.classify import DEFAULT_LABELLER
 
 CAMPAIGN_FILE = "campaign.toml"
 Job = TypeVar("Job", bound="StrictJob")
@@ -30,16 +32,28 @@ class StrictJob(BaseModel):
 
 
 class PatternEntry(StrictJob):
-    """Name one diffraction pattern; `radiation` is needed where the file does not say."""
+    """Name one diffraction pattern; `radiation` is needed where the file does not say.
+
+    `scan` picks one of a file that holds several, `axis` names the abscissa where the file does not, `calibration` is
+    the .poni file of a detector image, relative to the campaign's folder.
+    """
 
     file: str
     radiation: str | None = None
     wavelength_A: float | None = Field(default=None, gt=0)
+    scan: int | None = Field(default=None, ge=0)
+    axis: str | None = None
+    calibration: str | None = None
 
     @field_validator("radiation", mode="before")
     @classmethod
     def _radiation_exists(cls, value: object) -> object:
         return None if value is None else get_radiation(str(value)).name
+
+    @field_validator("axis")
+    @classmethod
+    def _axis_is_known(cls, value: str | None) -> str | None:
+        return checked_axis(value)
 
 
 class MicrographEntry(StrictJob):
@@ -83,7 +97,7 @@ class Campaign(StrictJob):
     micrograph: tuple[MicrographEntry, ...] = ()
     composition: tuple[CompositionEntry, ...] = ()
     structure: tuple[StructureEntry, ...] = ()
-    pattern_labeller: str = "matcher"
+    pattern_labeller: str = DEFAULT_LABELLER
     segmenter: str = "classical"
     cell_size: int = Field(default=10, ge=4, le=64)
     seed: int = Field(default=0, ge=0)
@@ -108,7 +122,8 @@ class Campaign(StrictJob):
         groups = (
             (e.file for e in group) for group in (self.pattern, self.micrograph, self.composition, self.structure)
         )
-        return tuple(file for group in groups for file in group)
+        calibrations = dict.fromkeys(e.calibration for e in self.pattern if e.calibration)
+        return (*(file for group in groups for file in group), *calibrations)
 
 
 def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:

@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from hea_sim.alloy import Composition, parse_elements
-from hea_sim.crystals import prototype
+from hea_sim.crystals import Prototype, prototype, prototype_from_cif
 from hea_sim.diffraction.radiation import radiation as get_radiation
-from hea_sim.errors import InputError, MissingFileError
+from hea_sim.errors import InputError, MissingFileError, UnknownNameError, unknown_name
 from hea_vision.campaign import Job, StrictJob, load_job
+from hea_vision.io._axes import checked_axis
+from hea_vision.xrd.classify import DEFAULT_LABELLER, PATTERN_LABELLERS
 
 
 class ClassifyJob(StrictJob):
-    """Settings of `hea classify`."""
+    """Settings of `hea classify`.
+
+    `structures` are names of structure types and CIF files of your own; `scan` picks one of a file that holds several;
+    `axis` says what the abscissa is where the file does not; `calibration` is the .poni file of detector images;
+    `fast` asks for the network's probabilities alone, without a fit; `workers` are processes, and change no result.
+    """
 
     elements: str | None = None
     radiation: str | None = None
     wavelength_A: float | None = Field(default=None, gt=0)
     structures: tuple[str, ...] | None = None
-    model: str = "matcher"
+    model: str = DEFAULT_LABELLER
+    scan: int | None = Field(default=None, ge=0)
+    axis: str | None = None
+    calibration: str | None = None
+    fast: bool = False
+    workers: int = Field(default=1, ge=1, le=1024)
 
     @field_validator("elements")
     @classmethod
@@ -41,8 +54,82 @@ class ClassifyJob(StrictJob):
     @field_validator("structures")
     @classmethod
     def _structures_are_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in value or ():
+        read_structures(value or ())
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_known(cls, value: str) -> str:
+        if value not in PATTERN_LABELLERS:
+            raise unknown_name("pattern labeller", value, PATTERN_LABELLERS)
+        return value
+
+    @field_validator("axis")
+    @classmethod
+    def _axis_is_known(cls, value: str | None) -> str | None:
+        return checked_axis(value)
+
+    @field_validator("calibration")
+    @classmethod
+    def _calibration_is_there(cls, value: str | None) -> str | None:
+        if value is not None and not Path(value).is_file():
+            raise MissingFileError(f"{value}: no such file; wanted the .poni calibration of the detector")
+        return value
+
+    @model_validator(mode="after")
+    def _fast_is_the_network_alone(self) -> ClassifyJob:
+        if self.fast and (self.structures is not None or self.model != "network"):
+            what = "structures" if self.structures is not None else f"model '{self.model}'"
+            raise InputError(f"fast gives the network's own probabilities and knows no {what}; leave one of them out")
+        return self
+
+    @property
+    def structure_files(self) -> tuple[str, ...]:
+        """List the structures that are CIF files."""
+        return tuple(s for s in self.structures or () if _is_cif(s))
+
+
+def read_structures(names: Sequence[str]) -> tuple[str | Prototype, ...]:
+    """Read structures given as names of types and as CIF files, mixed; names are checked and kept.
+
+    Raises UnknownNameError for a name that is neither, and what `hea_sim.prototype_from_cif` raises.
+    """
+    found: list[str | Prototype] = []
+    for name in names:
+        if _is_cif(name):
+            found.append(prototype_from_cif(name))
+            continue
+        try:
             prototype(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; or the name of a CIF file that ends in .cif") from error
+        found.append(name)
+    return tuple(found)
+
+
+def _is_cif(name: str) -> bool:
+    return name.lower().endswith((".cif", ".mcif"))
+
+
+class TrainXrdJob(StrictJob):
+    """Settings of `hea train xrd`; what is left out stands in `hea_vision.xrd.training.TrainingSettings`."""
+
+    patterns: int | None = Field(default=None, ge=1)
+    batch: int | None = Field(default=None, ge=2, le=65536)
+    learning_rate: float | None = Field(default=None, gt=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0, lt=1)
+    average: float | None = Field(default=None, ge=0, lt=1)
+    held_out: int | None = Field(default=None, ge=1)
+    report_every: int | None = Field(default=None, ge=1)
+    seed: int | None = Field(default=None, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=1024)
+    device: str = "auto"
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_known(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise InputError(f"device '{value}'; wanted auto, cpu, cuda, or cuda:1 for the second card")
         return value
 
 

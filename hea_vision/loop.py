@@ -120,7 +120,14 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
     for key, pattern in _keyed(campaign.pattern):
         say(f"label {key}")
         with _collect(result, pattern.file) as path:
-            scan = read_pattern(path, radiation=pattern.radiation, wavelength_A=pattern.wavelength_A)
+            scan = read_pattern(
+                path,
+                scan=pattern.scan,
+                radiation=pattern.radiation,
+                wavelength_A=pattern.wavelength_A,
+                axis=pattern.axis,
+                calibration=None if pattern.calibration is None else result.folder / pattern.calibration,
+            )
             scan = replace(scan, source=key)
             # The label tests whether this is the alloy, so the alloy's volume must not help to find it.
             result.patterns[key] = scan

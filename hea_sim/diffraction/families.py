@@ -57,8 +57,8 @@ class FamilyTable:
     """Hold the families of one structure type.
 
     `hkl` (k, 3) a representative, `multiplicity` (k,), `invariants` (k, p), `correlation` (k, s, s) as above for the
-    s sublattices in `sublattices`, with `sites` (s,) atoms of each in the cell, vacancies not counted. `members` (m, 3) lists all
-    reflections family by family, `first` (k,) where each family begins.
+    s sublattices in `sublattices`, with `sites` (s,) atoms of each in the cell, vacancies not counted. `members` (m, 3)
+    lists all reflections family by family, `first` (k,) where each family begins.
     """
 
     kind: Prototype

@@ -45,13 +45,20 @@ class SpecimenSettings:
     """Set what is drawn.
 
     `n_phases` weights of 0 to 4 metallic or carbide phases in a specimen that is an alloy; `alloy_share` of specimens
-    that are one, the rest being ceramics, amorphous or empty; `instrument` "broad" spans all instruments, "narrow" is
-    one diffractometer that no training pattern comes from (a different profile, see `_narrow_measurement`).
+    that are one, the rest being ceramics, amorphous or empty; `finest_nm` bounds the sizes of main and minor phases
+    from below, `least_share` the volume fraction of minor ones relative to the main phase; `known_lattices_only` keeps
+    lattices inside the ranges of their types.
     """
 
     n_phases: tuple[float, ...] = (0.02, 0.5, 0.33, 0.11, 0.04)
     alloy_share: float = 0.84
-    instrument: str = "broad"
+    finest_nm: tuple[float, float] = (10.0, 6.0)
+    least_share: float = 0.01
+    known_lattices_only: bool = False
+
+
+#: Specimens as a laboratory of bulk alloys sees them, with lattices inside the ranges that are searched.
+LABORATORY = SpecimenSettings(finest_nm=(20.0, 15.0), least_share=0.02, known_lattices_only=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +88,7 @@ def draw_specimen(rng: np.random.Generator, settings: SpecimenSettings | None = 
     choice = settings or SpecimenSettings()
     composition, family = draw_composition(rng)
     kind, phases = _draw_phases(rng, choice, composition, family)
-    measurement = draw_measurement(rng, amorphous=kind in ("amorphous", "empty"), instrument=choice.instrument)
+    measurement = draw_measurement(rng, amorphous=kind in ("amorphous", "empty"))
     measured = measure_specimen(phases, measurement, rng)
     return RandomSpecimen(measured=measured, composition=composition, kind=kind)
 
@@ -107,17 +114,21 @@ def _draw_phases(
     if count == 0:
         return _draw_out_of_scope(rng)
     names = _draw_structures(rng, family, count)
-    shares = _draw_shares(rng, count)
+    shares = _draw_shares(rng, count, settings.least_share)
     volume = _mean_volume(composition) * float(np.exp(rng.normal(0, 0.02)))
     phases: list[SpecimenPhase] = []
     for name, share in zip(names, shares):
         for _ in range(12):
-            phase = _draw_phase(rng, name, composition, volume, share, main=not phases)
+            phase = _draw_phase(
+                rng, name, composition, volume, share, main=not phases, finest_nm=settings.finest_nm[bool(phases)]
+            )
+            if settings.known_lattices_only and not _lattice_is_known(phase):
+                continue
             if all(_told_apart(phase, other) for other in phases):
                 phases.append(phase)
                 break
     total = sum(p.volume_fraction for p in phases)
-    return "alloy", tuple(_with_share(p, p.volume_fraction / total) for p in phases)
+    return ("alloy" if phases else "empty"), tuple(_with_share(p, p.volume_fraction / total) for p in phases)
 
 
 def _draw_structures(rng: np.random.Generator, family: str, count: int) -> list[str]:
@@ -150,16 +161,23 @@ def _maybe_ordered(rng: np.random.Generator, name: str) -> str:
     return str(rng.choice(kinds, p=np.array([0.7, 0.15, 0.15]) if len(kinds) == 3 else None))
 
 
-def _draw_shares(rng: np.random.Generator, count: int) -> np.ndarray:
-    """Draw volume fractions; minor phases are drawn evenly in the logarithm down to one per cent."""
+def _draw_shares(rng: np.random.Generator, count: int, least: float = 0.01) -> np.ndarray:
+    """Draw volume fractions; minor phases are drawn evenly in the logarithm down to `least`."""
     if count == 1:
         return np.ones(1)
-    minor = np.exp(rng.uniform(np.log(0.01), np.log(0.9), count - 1))
+    minor = np.exp(rng.uniform(np.log(least), np.log(0.9), count - 1))
     return np.array([1.0, *minor]) / (1 + minor.sum())
 
 
 def _draw_phase(
-    rng: np.random.Generator, name: str, composition: Composition, volume: float, share: float, *, main: bool
+    rng: np.random.Generator,
+    name: str,
+    composition: Composition,
+    volume: float,
+    share: float,
+    *,
+    main: bool,
+    finest_nm: float,
 ) -> SpecimenPhase:
     kind = prototype(name)
     table = family_table(kind)
@@ -184,7 +202,7 @@ def _draw_phase(
         cell=cell,
         occupancy=occupancy,
         volume_fraction=share,
-        size_nm=float(np.exp(rng.uniform(np.log(6 if not main else 10), np.log(500)))),
+        size_nm=float(np.exp(rng.uniform(np.log(finest_nm), np.log(500)))),
         microstrain=float(np.abs(rng.normal(0, 0.0018))),
         b_iso_A2=float(rng.uniform(0.2, 1.2)),
         line_scatter=float(rng.choice([rng.uniform(0.0, 0.15), rng.uniform(0.15, 0.6), rng.uniform(0.6, 1.4)],
@@ -192,6 +210,13 @@ def _draw_phase(
         march_axis=axis[int(rng.integers(3))] if texture < 0.4 else None,
         march_r=float(np.exp(rng.normal(0, 0.35))),
     )  # fmt: skip
+
+
+def _lattice_is_known(phase: SpecimenPhase) -> bool:
+    """Say whether a lattice lies inside the range of its fundamental type."""
+    kind = _kind(phase)
+    low, high = prototype(kind.fundamental).a_range_A
+    return low < phase.cell.a_A / kind.fundamental_ratio < high
 
 
 def _partitioned(rng: np.random.Generator, composition: Composition) -> Composition:
@@ -275,38 +300,37 @@ def _draw_out_of_scope(rng: np.random.Generator) -> tuple[str, tuple[SpecimenPha
     phases = []
     for name, share in zip(rng.choice(names, size=count, replace=False), _draw_shares(rng, count)):
         metals, _ = draw_composition(rng)
-        phases.append(_draw_phase(rng, str(name), metals, 12.0, float(share), main=False))
+        phases.append(_draw_phase(rng, str(name), metals, 12.0, float(share), main=False, finest_nm=6.0))
     return "ceramic", tuple(phases)
 
 
-def draw_measurement(rng: np.random.Generator, *, amorphous: bool = False, instrument: str = "broad") -> Measurement:
+def draw_measurement(rng: np.random.Generator, *, amorphous: bool = False) -> Measurement:
     """Draw a diffractometer, its state, and a scan."""
     source = _draw_radiation(rng)
     wavelength = source.wavelength_A
-    narrow = instrument == "narrow"
     low = 2 * np.degrees(np.arcsin(min(wavelength / (2 * rng.uniform(2.15, 4.5)), 0.6)))
     high = 2 * np.degrees(np.arcsin(min(wavelength / (2 * rng.uniform(0.72, 1.25)), 0.95)))
     high = min(high, 150.0)
     points = int(np.exp(rng.uniform(np.log(1200), np.log(7000))))
     step = max((high - low) / points, 0.002)
     x = np.arange(low, high, step)
-    widths = (0.09, 0.14) if narrow else ((0.03, 0.30) if rng.random() < 0.9 else (0.3, 0.7))
+    widths = (0.03, 0.30) if rng.random() < 0.9 else (0.3, 0.7)
     fwhm = float(np.exp(rng.uniform(*np.log(widths)))) * min(1.0, (wavelength / 1.54) ** 0.7)
     if not source.is_tube:
         fwhm *= 0.4
     fwhm = max(fwhm, 2.2 * step)
     u, v = fwhm**2 * rng.uniform(0, 1.2), -(fwhm**2) * rng.uniform(0, 0.5)
     background = _draw_background(rng, x, amorphous=amorphous)
-    hot = 0.0 if narrow or rng.random() < 0.65 else 1.0
-    flat = rng.random() < 0.5 or narrow
+    hot = 0.0 if rng.random() < 0.65 else 1.0
+    flat = rng.random() < 0.5
     return Measurement(
         radiation=source,
         two_theta_deg=x,
         caglioti_deg2=(u, v, fwhm**2),
-        eta=float(rng.uniform(0.75, 0.95) if narrow else rng.uniform(0.1, 0.9)),
+        eta=float(rng.uniform(0.1, 0.9)),
         zero_deg=float(rng.normal(0, 0.012)),
         displacement_mm=float(np.clip(rng.normal(0, 0.1), -0.3, 0.3)) if source.is_tube else 0.0,
-        radius_mm=280.0 if narrow else float(rng.choice([150.0, 185.0, 217.5, 240.0, 280.0])),
+        radius_mm=float(rng.choice([150.0, 185.0, 217.5, 240.0, 280.0])),
         peak_counts=float(np.exp(rng.uniform(np.log(250), np.log(6e4)))),
         background=background,
         parasitic={"K-beta": hot * float(rng.uniform(0.002, 0.03)), "W L-alpha": hot * float(rng.uniform(0, 0.012))},

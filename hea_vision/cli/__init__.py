@@ -1,4 +1,4 @@
-"""The command `hea`: verbs and options in `app`, what they do in `verbs`."""
+"""The command `hea`: verbs and options in `app`, what they do in the modules `..._verbs`."""
 
 from __future__ import annotations
 

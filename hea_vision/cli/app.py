@@ -1,4 +1,7 @@
-"""The shell: verbs, options, exit codes. 0 all done; 1 some inputs failed; 2 the call was wrong."""
+"""The shell: verbs, options, exit codes. 0 all done; 1 some inputs failed; 2 the call was wrong.
+
+Verbs load what they need when they run, so that the help is there at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import typer
 
 from hea_sim.documents import versions
 from hea_sim.errors import HEAError, one_line_error
-from hea_vision.cli import verbs
 
 app = typer.Typer(
     name="hea",
@@ -21,7 +23,9 @@ app = typer.Typer(
     help="High-entropy alloys: label diffraction patterns and micrographs, simulate, cross-check, suggest.",
 )
 models_app = typer.Typer(no_args_is_help=True, help="Models that ship with the package: list, show, verify.")
+train_app = typer.Typer(no_args_is_help=True, help="Train what labels patterns.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets that the project knows: list, show, verify.")
+app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
 
@@ -30,6 +34,10 @@ Config = Annotated[Path | None, typer.Option("--config", help="TOML file of sett
 Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Inputs = Annotated[list[Path], typer.Argument(help="Files or folders.")]
+
+
+#: Exit code of a run that Ctrl-C ended, as shells have it.
+_INTERRUPTED = 130
 
 
 def _version(wanted: bool) -> None:
@@ -56,7 +64,9 @@ def loop(
     json: Json = False,
 ) -> None:
     """Label the evidence of a folder, simulate its alloy, cross-check claim by claim, suggest what to make next."""
-    raise typer.Exit(verbs.loop(folder, out, config, seed, json))
+    from hea_vision.cli import alloy_verbs
+
+    raise typer.Exit(alloy_verbs.loop(folder, out, config, seed, json))
 
 
 @app.command()
@@ -66,18 +76,63 @@ def classify(
     config: Config = None,
     elements: Annotated[str | None, typer.Option(help="Elements of the specimen, such as NbMoTaW.")] = None,
     radiation: Annotated[str | None, typer.Option(help="Tube, such as CuKa, or a wavelength in Angstrom.")] = None,
-    structures: Annotated[str | None, typer.Option(help="Structure types to consider, separated by commas.")] = None,
+    structures: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Structure types to consider, and CIF files of your own to join them; separate with commas, or repeat."
+        ),
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Labeller.")] = None,
+    scan: Annotated[int | None, typer.Option(min=0, help="Number of the scan, of a file that holds several.")] = None,
+    axis: Annotated[
+        str | None, typer.Option(help="Abscissa where the file does not say: two_theta_deg, q_per_A, q_per_nm, d_A.")
+    ] = None,
+    calibration: Annotated[str | None, typer.Option(help="Calibration (.poni) of detector images.")] = None,
+    fast: Annotated[
+        bool | None, typer.Option("--fast", help="The network's probabilities of structure types alone; no fit.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.")] = None,
     json: Json = False,
 ) -> None:
     """Find the phases of diffraction patterns, with probabilities, lattices and fractions."""
+    from hea_vision.cli import pattern_verbs
+
     flags = {
         "elements": elements,
         "radiation": radiation,
         "model": model,
-        "structures": tuple(s.strip() for s in structures.split(",")) if structures else None,
+        "structures": _names(structures),
+        "scan": scan,
+        "axis": axis,
+        "calibration": calibration,
+        "fast": fast,
+        "workers": workers,
     }
-    raise typer.Exit(verbs.classify(inputs, out, config, flags, json))
+    raise typer.Exit(pattern_verbs.classify(inputs, out, config, flags, json))
+
+
+def _names(given: list[str] | None) -> tuple[str, ...] | None:
+    """Split at commas, but for files whose names hold one."""
+    parts = [part for text in given or () for part in ([text] if Path(text).is_file() else text.split(","))]
+    return tuple(part.strip() for part in parts if part.strip()) or None
+
+
+@train_app.command("xrd")
+def train_xrd(
+    out: Annotated[Path, typer.Option("--out", help="Folder for weights, log and checkpoint; a stopped run goes on.")],
+    config: Config = None,
+    patterns: Annotated[int | None, typer.Option(min=1, help="Simulated patterns to learn from, in all.")] = None,
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that simulate; they change no result.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Patterns in one step.")] = None,
+    json: Json = False,
+) -> None:
+    """Train the network that proposes structure types, on patterns simulated while it learns."""
+    from hea_vision.cli import pattern_verbs
+
+    flags = {"patterns": patterns, "seed": seed, "device": device, "workers": workers, "batch": batch}
+    raise typer.Exit(pattern_verbs.train_xrd(out, config, flags, json))
 
 
 @app.command()
@@ -90,7 +145,9 @@ def segment(
     json: Json = False,
 ) -> None:
     """Label micrographs: second phases and pores, with area fractions."""
-    raise typer.Exit(verbs.segment(inputs, out, config, {"model": model, "pixel_size_nm": pixel_size}, json))
+    from hea_vision.cli import micrograph_verbs
+
+    raise typer.Exit(micrograph_verbs.segment(inputs, out, config, {"model": model, "pixel_size_nm": pixel_size}, json))
 
 
 @app.command()
@@ -101,7 +158,9 @@ def sample(
     json: Json = False,
 ) -> None:
     """Sample the arrangement of an alloy's atoms on its lattice by Monte Carlo."""
-    raise typer.Exit(verbs.sample(job, out, {"seed": seed}, json))
+    from hea_vision.cli import alloy_verbs
+
+    raise typer.Exit(alloy_verbs.sample(job, out, {"seed": seed}, json))
 
 
 @app.command()
@@ -112,7 +171,9 @@ def pattern(
     config: Config = None,
 ) -> None:
     """Compute the powder pattern of a structure or of a simulated cell."""
-    raise typer.Exit(verbs.pattern(structure, out, config, {"radiation": radiation}))
+    from hea_vision.cli import pattern_verbs
+
+    raise typer.Exit(pattern_verbs.pattern(structure, out, config, {"radiation": radiation}))
 
 
 @app.command()
@@ -120,7 +181,9 @@ def predict(
     alloys: Annotated[list[str], typer.Argument(help="Compositions, such as Al0.5CoCrFeNi.")], json: Json = False
 ) -> None:
     """Give a first opinion on compositions: descriptors, rules, their reliability, expected volume."""
-    raise typer.Exit(verbs.predict(alloys, json))
+    from hea_vision.cli import alloy_verbs
+
+    raise typer.Exit(alloy_verbs.predict(alloys, json))
 
 
 @app.command()
@@ -130,43 +193,57 @@ def suggest(
     json: Json = False,
 ) -> None:
     """Suggest neighbouring compositions whose structure is least certain."""
-    raise typer.Exit(verbs.suggest(alloy, n, json))
+    from hea_vision.cli import alloy_verbs
+
+    raise typer.Exit(alloy_verbs.suggest(alloy, n, json))
 
 
 @models_app.command("list")
 def models_list(json: Json = False) -> None:
     """List the models that ship with the package."""
-    raise typer.Exit(verbs.models_list(json))
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.models_list(json))
 
 
 @models_app.command("show")
 def models_show(name: str, json: Json = False) -> None:
     """Show the card of a model."""
-    raise typer.Exit(verbs.models_show(name, json))
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.models_show(name, json))
 
 
 @models_app.command("verify")
 def models_verify() -> None:
     """Compare every model file with the SHA-256 of its card."""
-    raise typer.Exit(verbs.models_verify())
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.models_verify())
 
 
 @data_app.command("list")
 def data_list(json: Json = False) -> None:
     """List the data sets that the project knows."""
-    raise typer.Exit(verbs.data_list(json))
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.data_list(json))
 
 
 @data_app.command("show")
 def data_show(name: str, json: Json = False) -> None:
     """Show the card of a data set: source, licence, files."""
-    raise typer.Exit(verbs.data_show(name, json))
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.data_show(name, json))
 
 
 @data_app.command("verify")
 def data_verify(name: str) -> None:
     """Compare the files of a data set with their SHA-256; the folder is named by HEA_DATA."""
-    raise typer.Exit(verbs.data_verify(name))
+    from hea_vision.cli import registry_verbs
+
+    raise typer.Exit(registry_verbs.data_verify(name))
 
 
 def _prepare_streams() -> None:
@@ -193,6 +270,8 @@ def run() -> None:
     except OSError as error:
         sys.stderr.write(f"hea: {one_line_error(error)}; choose another --out folder, or make room\n")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:  # the shell library turns Ctrl-C into an exit of its own
+        if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:
+            raise
         sys.stderr.write("hea: interrupted; what was finished is kept\n")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)

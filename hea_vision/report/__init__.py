@@ -4,8 +4,9 @@ from hea_sim._lazy import lazy_names
 
 _NAMES = {
     "render_loop": "page",
-    "pattern_figure": "figures",
+    "pattern_figure": "pattern_plot",
     "micrograph_figure": "figures",
+    "save_figure": "figures",
     "simulation_figure": "figures",
 }
 __all__ = sorted(_NAMES)

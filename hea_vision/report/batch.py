@@ -1,42 +1,35 @@
-"""The reports of `hea classify` and `hea segment`: one page with a table and a figure for each input."""
+"""The reports of `hea classify` and `hea segment`: one page with a table, and a figure for each input."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from hea_sim.documents import to_jsonable
-from hea_sim.records import Micrograph, PatternCall, Segmentation
 from hea_vision.batch import BatchResult
-from hea_vision.report.figures import micrograph_figure, pattern_figure, to_data_uri
-from hea_vision.report.text import count_text
+from hea_vision.report.figures import png_uri
+from hea_vision.report.sections import pattern_section, sets_in_short
+from hea_vision.report.templates import load_template
+from hea_vision.report.text import count_text, set_text
 
-#: Figures on one page; more would make it too heavy to open.
+#: Figures inside one page; more would make it too heavy to open, so they stay files beside it.
 MOST_FIGURES = 60
 
 
-def render_patterns(result: BatchResult, calls: Mapping[str, PatternCall]) -> str:
-    """Render the page of a batch of patterns."""
-    rows = [
-        {
-            "input": row["input"],
-            "found": " + ".join(p["name"] for p in row["phases"]) if row["in_scope"] else "refused",
-            "note": row["reason"] or " | ".join("+".join(s) for s in row["prediction_sets"]),
-        }
-        for row in result.results
-    ]
-    figures = [
-        (name, to_data_uri(pattern_figure(call), dpi=110))
-        for name, call in list(calls.items())[:MOST_FIGURES]
-        if call.curves
-    ]
-    return _render("Diffraction patterns", rows, figures, result)
+def render_patterns(result: BatchResult, out: Path) -> str:
+    """Render the page of a batch of patterns, whose figures lie in `out`."""
+    fast = any("probabilities" in row for row in result.results)
+    rows = [_fast_line(row) if fast else _pattern_line(row) for row in result.results]
+    sections = [] if fast else _sections(result.results, out, pattern_section)
+    lead = f"{result.results[0]['method']}." if fast else ""
+    return _render("Diffraction patterns", rows, sections, result, kind="pattern", lead=lead)
 
 
-def render_micrographs(result: BatchResult, images: Mapping[str, tuple[Micrograph, Segmentation]]) -> str:
-    """Render the page of a batch of micrographs."""
+def render_micrographs(result: BatchResult, out: Path) -> str:
+    """Render the page of a batch of micrographs, whose figures lie in `out`."""
     rows = [
         {
             "input": row["input"],
@@ -45,23 +38,56 @@ def render_micrographs(result: BatchResult, images: Mapping[str, tuple[Micrograp
         }
         for row in result.results
     ]
-    figures = [
-        (name, to_data_uri(micrograph_figure(*pair), dpi=110)) for name, pair in list(images.items())[:MOST_FIGURES]
-    ]
-    return _render("Micrographs", rows, figures, result)
+    return _render("Micrographs", rows, _sections(result.results, out, dict), result, kind="micrograph")
+
+
+def _pattern_line(row: Mapping[str, Any]) -> dict[str, str]:
+    sets = sets_in_short(row["prediction_sets"], most=6)
+    return {
+        "input": row["input"],
+        "found": set_text([p["name"] for p in row["phases"]]) if row["in_scope"] else "refused",
+        "note": row["reason"] or f"possible at {100 * row['set_level']:g} %: {sets}",
+    }
+
+
+def _fast_line(row: Mapping[str, Any]) -> dict[str, str]:
+    ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])[:6]
+    likely = [name for name, p in ranked if p >= 0.5]
+    return {
+        "input": row["input"],
+        "found": f"likely: {', '.join(likely)}" if likely else "no type is likely",
+        "note": ", ".join(f"{name} {p:.3f}" for name, p in ranked),
+    }
+
+
+def _sections(
+    rows: Sequence[Mapping[str, Any]], out: Path, write: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> list[tuple[dict[str, Any], str]]:
+    """Join what is said of each input to its figure: inside the page, or by its place in the folder."""
+    sections = []
+    for number, row in enumerate(rows):
+        place = row.get("figure", "")
+        inside = bool(place) and number < MOST_FIGURES
+        figure = png_uri((out / place).read_bytes()) if inside else quote(place, errors="surrogateescape")
+        sections.append((write(row), figure))
+    return sections
 
 
 def _render(
-    title: str, rows: Sequence[Mapping[str, Any]], figures: Sequence[tuple[str, str]], result: BatchResult
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    sections: Sequence[tuple[Mapping[str, Any], str]],
+    result: BatchResult,
+    *,
+    kind: str,
+    lead: str = "",
 ) -> str:
-    from jinja2 import Environment
-
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("hea_vision.report").joinpath("batch.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return load_template("batch.html.j2").render(
         title=title,
+        lead=lead,
+        kind=kind,
         rows=rows,
-        figures=figures,
+        sections=sections,
         failures=result.failures,
         reused=result.reused,
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 
 from hea_sim.diffraction.powder import powder_pattern
 from hea_sim.diffraction.profile import Instrument
+from hea_sim.documents import write_atomic
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
 from hea_vision.report.text import count_text, file_title
@@ -24,88 +27,42 @@ BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = (
     "#D55E00",
     "#CC79A7",
 )
-_PHASE_COLOURS = (BLUE, ORANGE, GREEN, PINK)
-_STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+
+#: Entries left out of files, so that the same figure gives the same bytes.
+_NAMELESS: dict[str, Any] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
 
 
 def to_data_uri(figure: Figure, *, dpi: int = 150) -> str:
     """Draw a figure as PNG into a data URI, so that the page needs no other file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return png_uri(_drawn(figure, "png", dpi))
 
 
-def pattern_figure(call: PatternCall, simulation: Simulation | None = None) -> Figure:
-    """Draw measured, fitted and simulated pattern, tick marks of each phase, and the difference.
+def png_uri(content: bytes) -> str:
+    """Put a PNG into a data URI."""
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
-    Intensities are shown as square roots, so that weak lines can be judged. The simulated pattern is that of the
-    sampled cell at its predicted lattice parameter, scaled to the strongest line, on the measured background.
+
+def save_figure(figure: Figure, path: str | os.PathLike[str], *, dpi: int = 300) -> Path:
+    """Write a figure as PNG or PDF, by the suffix; the same figure gives the same bytes.
+
+    `dpi` is the resolution of a PNG, and of the measured points of a PDF.
     """
+    kind = Path(path).suffix.lower().lstrip(".")
+    if kind not in _NAMELESS:
+        raise InputError(f"{path}: figures are written as .png or .pdf; give a name that ends so")
+    return write_atomic(path, _drawn(figure, kind, dpi))
+
+
+def _drawn(figure: Figure, kind: str, dpi: int) -> bytes:
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(8.2, 4.8), layout="constrained")
-        top, ticks, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(6, 0.35 + 0.3 * _n_phases(call), 1.6))
-    curves = call.curves
-    x, measured, background = curves["two_theta_deg"], curves["measured"], curves["background"]
-    fitted = curves.get("fitted")
-
-    def root(y: np.ndarray) -> np.ndarray:
-        return np.sqrt(np.maximum(y, 0))
-
-    top.plot(x, root(measured), ".", color=BLACK, ms=1.6, label="measured", rasterized=True)
-    top.plot(x, root(background), color="0.55", lw=0.9, label="background")
-    if fitted is not None:
-        top.plot(x, root(fitted), color=RED, lw=1.1, label="fitted")
-    simulated = _simulated_or_none(call, simulation)
-    if simulated is not None:
-        lift = 0.28 * float(root(measured).max() - root(measured).min())
-        top.plot(x, root(simulated) + lift, color=GREEN, lw=1.0, label="simulated cell (lifted)")
-    top.set_ylabel("√ intensity (√ file unit)")
-    figure.legend(frameon=False, ncols=4, loc="outside upper right", fontsize=8)
-    top.set_title(_pattern_title(call), loc="left", fontsize=9)
-    top.margins(x=0.01)
-    _draw_ticks(ticks, call)
-    if fitted is not None:
-        scale = np.sqrt(np.maximum(background, np.percentile(background, 5)))
-        bottom.plot(x, (measured - fitted) / np.maximum(scale, 1e-12), color="0.3", lw=0.6)
-        bottom.set_ylabel("(meas. − fit)\n/ √ backgr.")
-    bottom.axhline(0, color="0.7", lw=0.6)
-    bottom.set_xlabel(f"2θ (degrees), {call.radiation}, λ = {call.wavelength_A:.5g} Å")
-    return figure
-
-
-def _n_phases(call: PatternCall) -> int:
-    return max(1, sum(key.startswith("ticks") for key in call.curves))
-
-
-def _pattern_title(call: PatternCall) -> str:
-    found = ", ".join(f"{p.name} (p = {p.probability:.2f})" for p in call.phases) or "no phase"
-    state = "" if call.in_scope else "refused; candidates: "
-    return f"{file_title(call.input)}: {state}{found}"
-
-
-def _draw_ticks(axes: Any, call: PatternCall) -> None:
-    keys = [key for key in call.curves if key.startswith("ticks")]
-    for row, key in enumerate(keys):
-        colour = _PHASE_COLOURS[row % len(_PHASE_COLOURS)]
-        axes.vlines(call.curves[key], -row - 0.35, -row + 0.35, color=colour, lw=1.4)
-    axes.set_yticks([-i for i in range(len(keys))], [key.split()[-1] for key in keys])
-    axes.set_ylim(-len(keys) + 0.4, 0.6)
-    axes.tick_params(axis="x", length=0)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["bottom"].set_visible(False)
-    axes.spines["left"].set_visible(False)
-
-
-def _simulated_or_none(call: PatternCall, simulation: Simulation | None) -> np.ndarray | None:
-    """Leave the simulated curve out where the cell is too large to diffract in reasonable time."""
-    if simulation is None:
-        return None
-    try:
-        return simulated_pattern(call, simulation)
-    except InputError:
-        return None
+    stream = io.BytesIO()
+    with matplotlib.rc_context({"pdf.fonttype": 42}):  # letters stay letters, so that a journal can edit them
+        figure.savefig(stream, format=kind, dpi=dpi, metadata=_NAMELESS[kind])
+    return stream.getvalue()
 
 
 def simulated_pattern(call: PatternCall, simulation: Simulation) -> np.ndarray:

@@ -8,20 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from hea_sim.crystals import prototype
-from hea_sim.diffraction.random_specimens import RandomSpecimen, SpecimenSettings, draw_specimen
+from hea_sim.diffraction.random_specimens import LABORATORY, RandomSpecimen, SpecimenSettings, draw_specimen
 from hea_sim.errors import HEAError
 from hea_vision.xrd.candidates import candidate_sets
 from hea_vision.xrd.encoding import encode_lines
 from hea_vision.xrd.network import PhaseProposer
 from hea_vision.xrd.proposals import log_odds
 from hea_vision.xrd.question import ask
-from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES, RankingModel, candidate_features, none_features
+from hea_vision.xrd.ranking import (
+    FEATURES,
+    NONE_FEATURES,
+    RankingModel,
+    assemblage_probabilities,
+    candidate_features,
+    none_features,
+)
 from hea_vision.xrd.set_fit import SetFit
 
 #: A phase counts as there to be found above this significance of its strongest free line.
@@ -46,7 +53,7 @@ class RankingExample:
 
 
 def make_ranking_example(
-    seed: int, number: int, network: PhaseProposer | None = None, settings: SpecimenSettings | None = None
+    seed: int, number: int, network: PhaseProposer | None = None, settings: SpecimenSettings = LABORATORY
 ) -> RankingExample | None:
     """Simulate specimen `number` of a seed and list its candidates; None where no line is seen."""
     rng = np.random.default_rng([seed, number])
@@ -109,20 +116,27 @@ def _same_phase(drawn: RandomSpecimen, index: int, name: str, a_A: float) -> boo
 def fit_ranking(examples: Sequence[RankingExample]) -> RankingModel:
     """Maximise the likelihood of the right candidates, or of "none" where no candidate is right."""
     n, m = len(FEATURES), len(NONE_FEATURES)
+    counts = np.array([len(e.right) + 1 for e in examples])
+    first = np.cumsum(counts) - counts
+    rows = np.zeros((counts.sum(), n + m))
+    right = np.zeros(len(rows), bool)
+    for e, start in zip(examples, first):
+        none = start + len(e.right)
+        rows[start:none, :n], rows[none, n:] = e.features, e.none
+        right[start:none], right[none] = e.right, not e.right.any()
+
+    def log_sums(score: np.ndarray) -> np.ndarray:
+        top = np.maximum.reduceat(score, first)
+        top = np.where(np.isfinite(top), top, 0.0)
+        return top + np.log(np.add.reduceat(np.exp(score - np.repeat(top, counts)), first))
 
     def negative(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = 0.5 * _RIDGE * float(theta @ theta), _RIDGE * theta
-        for e in examples:
-            rows = np.zeros((len(e.right) + 1, n + m))
-            rows[:-1, :n], rows[-1, n:] = e.features, e.none
-            right = np.append(e.right, not e.right.any())
-            score = rows @ theta
-            p = np.exp(score - logsumexp(score))
-            q = np.where(right, p, 0.0)
-            q /= max(q.sum(), 1e-300)
-            loss -= float(logsumexp(score[right]) - logsumexp(score))
-            gradient = gradient - rows.T @ (q - p)
-        return loss, gradient
+        score = rows @ theta
+        good = np.where(right, score, -np.inf)
+        whole, mine = log_sums(score), log_sums(good)
+        p, q = np.exp(score - np.repeat(whole, counts)), np.exp(good - np.repeat(mine, counts))
+        loss = float((whole - mine).sum()) + 0.5 * _RIDGE * float(theta @ theta)
+        return loss, rows.T @ (p - q) + _RIDGE * theta
 
     start = np.zeros(n + m)
     start[0] = 1.0
@@ -131,28 +145,84 @@ def fit_ranking(examples: Sequence[RankingExample]) -> RankingModel:
 
 
 def calibrate_sets(model: RankingModel, examples: Sequence[RankingExample], *, level: float = 0.99) -> RankingModel:
-    """Set the mass of prediction sets by split conformal prediction.
+    """Set the least probability of an assemblage in prediction sets by split conformal prediction.
 
-    The score of an example is the mass of assemblages that rank above its truth, plus the truth's own; sets that gather
-    the quantile ceil((n + 1) level) / n of the scores hold the truth with probability `level` where the specimens are
-    exchangeable with these (Romano, Sesia & Candes, NeurIPS 2020, arXiv:2006.02544). Specimens whose truth is no
-    candidate cannot be covered by any mass and are left out.
+    Sets of all assemblages that are likelier than the quantile floor((n + 1)(1 - level)) / n of the truths'
+    probabilities hold the truth with probability `level` where specimens are exchangeable with these, and are the
+    smallest such sets (Sadinle, Lei & Wasserman, J. Am. Stat. Assoc. 114, 223 (2019), 10.1080/01621459.2017.1395341).
+    Specimens whose truth is no candidate cannot be covered by any threshold and are left out.
     """
-    scores = []
+    truths = np.sort([_by_names(model, e, right=True) for e in examples if e.right.any()])
+    rank = max(int(np.floor((len(truths) + 1) * (1 - level))) - 1, 0)
+    return RankingModel(candidate=model.candidate, none=model.none, least_probability=float(truths[rank]))
+
+
+def _by_names(model: RankingModel, example: RankingExample, *, right: bool = False) -> float:
+    """Give the probability of the likeliest assemblage, of the likeliest right one where `right`."""
+    sums = assemblage_probabilities(example.names, model.probabilities(example.features, example.none)[:-1])
+    good = {names for names, ok in zip(example.names, example.right) if ok or not right}
+    return max(sums[names] for names in good)
+
+
+def score_ranking(model: RankingModel, examples: Sequence[RankingExample]) -> dict[str, tuple[float, str]]:
+    """Judge a ranking: right top sets, truths among the candidates, log loss, calibration error, coverage."""
+    right, top, covered, sizes, losses = [], [], [], [], []
     for e in examples:
-        if not e.right.any():
+        p = model.probabilities(e.features, e.none)
+        good = {names for names, ok in zip(e.names, e.right) if ok}
+        by_names = assemblage_probabilities(e.names, p[:-1])
+        losses.append(-np.log(max(float(p[:-1][e.right].sum()) if e.right.any() else float(p[-1]), 1e-12)))
+        if not by_names:
             continue
-        p = model.probabilities(e.features, e.none)[:-1]
-        by_names: dict[tuple[str, ...], float] = {}
-        good: set[tuple[str, ...]] = set()
-        for names, value, right in zip(e.names, p, e.right):
-            by_names[names] = by_names.get(names, 0.0) + float(value)
-            if right:
-                good.add(names)
-        ranked = sorted(by_names.values(), reverse=True)
-        best = max(by_names[g] for g in good)
-        total = sum(by_names.values())
-        scores.append(sum(v for v in ranked if v >= best) / total)
-    ordered = np.sort(scores)
-    rank = min(int(np.ceil((len(ordered) + 1) * level)) - 1, len(ordered) - 1)
-    return RankingModel(candidate=model.candidate, none=model.none, set_mass=float(max(ordered[rank], level)))
+        ranked = sorted(by_names, key=lambda names: -by_names[names])
+        right.append(ranked[0] in good)
+        top.append(by_names[ranked[0]])
+        held = [names for names in ranked if names == ranked[0] or by_names[names] >= model.least_probability]
+        covered.append(bool(good & set(held)))
+        sizes.append(len(held))
+    found = [bool(e.right.any()) for e in examples]
+    return {
+        "top set right": (float(np.mean(right)), "1"),
+        "truth among candidates": (float(np.mean(found)), "1"),
+        "log loss": (float(np.mean(losses)), "nats"),
+        "calibration error": (calibration_error(np.array(top), np.array(right, float)), "1"),
+        "sets hold the truth": (float(np.mean(covered)), "1"),
+        "mean size of sets": (float(np.mean(sizes)), "1"),
+    }
+
+
+def calibration_error(probability: np.ndarray, right: np.ndarray, bins: int = 10) -> float:
+    """Compute the expected calibration error: the mean distance of probability from frequency over bins."""
+    which = np.minimum((probability * bins).astype(int), bins - 1)
+    return float(
+        sum(
+            abs(probability[which == b].mean() - right[which == b].mean()) * float(np.mean(which == b))
+            for b in np.unique(which)
+        )
+    )
+
+
+def save_examples(path: Path, examples: Sequence[RankingExample]) -> None:
+    """Write examples to an npz file."""
+    arrays: dict[str, np.ndarray] = {"count": np.array(len(examples))}
+    for i, e in enumerate(examples):
+        arrays |= {f"{i}/features": e.features, f"{i}/none": e.none, f"{i}/right": e.right}
+        arrays |= {f"{i}/names": np.array(["+".join(n) for n in e.names]), f"{i}/truth": np.array("+".join(e.truth))}
+    partial = path.with_suffix(".part.npz")
+    np.savez_compressed(partial, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def load_examples(path: Path) -> list[RankingExample]:
+    """Read what `save_examples` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        return [
+            RankingExample(
+                features=stored[f"{i}/features"],
+                none=stored[f"{i}/none"],
+                right=stored[f"{i}/right"],
+                names=tuple(tuple(str(n).split("+")) for n in stored[f"{i}/names"]),
+                truth=tuple(str(stored[f"{i}/truth"]).split("+")) if str(stored[f"{i}/truth"]) else (),
+            )
+            for i in range(int(stored["count"]))
+        ]

@@ -42,15 +42,16 @@ def call_of_set(
     best: SetFit,
     probabilities: Mapping[tuple[str, ...], float],
     *,
+    possible: Sequence[tuple[str, ...]],
     frame: Mapping[str, Any] | None = None,
-    set_mass: float = SET_LEVEL,
     refine: bool = False,
+    hints: bool = False,
 ) -> PatternCall:
     """Say what a fitted set means.
 
     `probabilities` are those of assemblages of fundamental lattices; what is left to one belongs to none of them.
-    `set_mass` is the share of their sum that prediction sets gather; `refine` takes numbers and picture from a fit to
-    the whole pattern.
+    `possible` are those that prediction sets hold, likeliest first; `hints` adds a lattice of which one line shows.
+    `refine` takes numbers and picture from a fit to the whole pattern.
     """
     observed, composition = question.observed, question.composition
     root_area = np.exp(observed.log_area / 2)
@@ -66,13 +67,14 @@ def call_of_set(
     phases = [records[i] for i in order if _weight(records[i]) >= TRACE_WEIGHT_FRACTION]
     traces = [records[i] for i in order if _weight(records[i]) < TRACE_WEIGHT_FRACTION]
     orders = order_tests(observed, best, composition)
+    sets = _prediction_sets(possible, orders, best, traces)
     return PatternCall(
         **(frame or question.frame()),
         in_scope=not reason,
         reason=reason,
         phases=tuple(phases),
         traces=tuple(traces),
-        prediction_sets=_with_hinted(_prediction_sets(probabilities, orders, best, traces, set_mass), observed, best),
+        prediction_sets=_with_hinted(sets, observed, best) if hints else sets,
         set_level=SET_LEVEL,
         assemblages=_assemblages(probabilities),
         unexplained_fraction=unexplained,
@@ -226,13 +228,12 @@ def _assemblages(probabilities: Mapping[tuple[str, ...], float]) -> list[dict[st
 
 
 def _prediction_sets(
-    probabilities: Mapping[tuple[str, ...], float],
+    possible: Sequence[tuple[str, ...]],
     orders: Sequence[OrderTest | None],
     best: SetFit,
     traces: Sequence[Phase],
-    set_mass: float,
 ) -> list[list[str]]:
-    """List assemblages until they hold the wanted probability; undetectable order doubles an entry.
+    """List the possible assemblages; undetectable order doubles an entry, a trace may be left out.
 
     `orders` belong to the phases of the best set, one each. Other sets take the alternatives of a lattice that they
     share with it, and leave order open for a lattice that they do not.
@@ -241,26 +242,19 @@ def _prediction_sets(
     by_name: dict[str, list[str]] = {}
     for phase, mine in zip(best.phases, best_options):
         by_name.setdefault(phase.name, []).extend(x for x in mine if x not in by_name.get(phase.name, []))
-    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    ranked = list(possible)
     if traces:  # with or without a trace, the assemblage is named rightly
         left = list(best.names)
         for trace in traces:
             left.remove(trace.name)
-        main = tuple(left)
-        ranked = [(main, probabilities.get(main, 0.0)), *[item for item in ranked if item[0] != main]]
-    total, whole, out = 0.0, sum(probabilities.values()), []
-    for names, probability in ranked:
+        ranked = [tuple(left), *(names for names in ranked if names != tuple(left))]
+    out: list[list[str]] = []
+    for names in ranked:
         if names == best.names:
             options = best_options
         else:
             options = [by_name.get(name) or _alternatives(name, None) for name in names]
-        for combination in product(*options):
-            entry = sorted(combination)
-            if entry not in out:
-                out.append(entry)
-        total += probability
-        if total >= set_mass * whole:
-            break
+        out += [entry for c in product(*options) if (entry := sorted(c)) not in out]
     return out
 
 

@@ -16,6 +16,8 @@ _ALWAYS = 4
 _AT_MOST = 9
 #: Nats of evidence that one more phase may cost and still be ranked.
 _SLACK = 10.0
+#: Types whose log odds are above this may show by one line of their own.
+_FAVOURED_LOG_ODDS = -2.0
 #: Types that every pattern is tried for.
 _COMMON = ("A1", "A2")
 
@@ -34,7 +36,8 @@ def candidate_sets(question: Question, log_odds: Mapping[str, float]) -> list[Se
         question.observed,
         elements=question.elements,
         structures=(*kinds, *question.user_structures),
-        single_lines=True,
+        single_lines=[name for name in STRUCTURES if name in _COMMON or log_odds[name] > _FAVOURED_LOG_ODDS],
+        later_structures=() if question.structures else [n for n in STRUCTURES if n not in kinds],
         slack=_SLACK,
         max_phases=4,
     )

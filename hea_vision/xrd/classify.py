@@ -9,7 +9,12 @@ from hea_sim.alloy import Composition
 from hea_sim.crystals import Prototype
 from hea_sim.errors import unknown_name
 from hea_sim.records import Pattern, PatternCall
-from hea_vision.xrd.matcher import match_pattern
+
+
+def _match_pattern(pattern: Pattern, **settings: Any) -> PatternCall:
+    from hea_vision.xrd.matcher import match_pattern
+
+    return match_pattern(pattern, **settings)
 
 
 def _label_with_network(pattern: Pattern, **settings: Any) -> PatternCall:
@@ -21,7 +26,10 @@ def _label_with_network(pattern: Pattern, **settings: Any) -> PatternCall:
 #: The labeller that is taken where nobody names one.
 DEFAULT_LABELLER = "network"
 #: Labellers by name.
-PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {"matcher": match_pattern, "network": _label_with_network}
+PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {
+    "matcher": _match_pattern,
+    "network": _label_with_network,
+}
 
 
 def classify_pattern(

@@ -25,6 +25,8 @@ _SURROUNDINGS = 4.0
 _PROFILE_ERROR = 0.03
 #: Widths to either side of a line within which its profile may be wrong.
 _BESIDE = 1.5
+#: What is wider than this (and than four typical lines) beside a stronger line is a tail or a hump, degrees.
+_HUMP_DEG = 1.8
 #: Share of the background that a wrong course of it may leave behind.
 _BACKGROUND_ERROR = 1e-3
 #: Lines that are fitted in one round.
@@ -258,7 +260,8 @@ def _fit_group(
     lines = []
     for i in np.flatnonzero(sure):
         centre, area, fwhm = theta[i], theta[n + i], theta[2 * n + i]
-        if not low < centre < high:
+        hump = fwhm > max(_HUMP_DEG, 4 * width) and area / fwhm < 0.3 * max(start.height for start in group)
+        if not low < centre < high or hump:
             continue
         lines.append(
             Line(

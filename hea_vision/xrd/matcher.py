@@ -15,7 +15,7 @@ from hea_sim.alloy import Composition
 from hea_sim.crystals import Prototype
 from hea_sim.records import Pattern, PatternCall
 from hea_vision.xrd.amorphous import is_amorphous
-from hea_vision.xrd.calls import call_of_set, call_without_lines, call_without_sets
+from hea_vision.xrd.calls import SET_LEVEL, call_of_set, call_without_lines, call_without_sets
 from hea_vision.xrd.evidence import PRIORS
 from hea_vision.xrd.question import ask
 from hea_vision.xrd.search import search_sets
@@ -46,11 +46,23 @@ def match_pattern(
     )
     if len(question.observed) == 0 or is_amorphous(question.lines):
         return call_without_lines(question)
-    kinds = (*(question.structures or (() if question.user_structures else PRIORS)), *question.user_structures)
+    kinds = (*(question.structures or PRIORS), *question.user_structures)
     fits = search_sets(question.observed, elements=question.elements, structures=kinds)
     if not fits or fits[0].log_evidence < _LEAST_EVIDENCE:
         return call_without_sets(question)
-    return call_of_set(question, fits[0], set_probabilities(fits))
+    probabilities = set_probabilities(fits)
+    return call_of_set(question, fits[0], probabilities, possible=_gather(probabilities), hints=True)
+
+
+def _gather(probabilities: dict[tuple[str, ...], float]) -> list[tuple[str, ...]]:
+    """List assemblages, likeliest first, until they hold the level of prediction sets."""
+    total, whole, out = 0.0, sum(probabilities.values()), []
+    for names, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        out.append(names)
+        total += probability
+        if total >= SET_LEVEL * whole:
+            break
+    return out
 
 
 def set_probabilities(fits: list[SetFit]) -> dict[tuple[str, ...], float]:

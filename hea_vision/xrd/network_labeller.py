@@ -17,18 +17,22 @@ from hea_vision.xrd.candidates import candidate_sets
 from hea_vision.xrd.encoding import encode_lines
 from hea_vision.xrd.proposals import PROPOSER, log_odds
 from hea_vision.xrd.question import Question, ask
-from hea_vision.xrd.ranking import RankingModel, candidate_features, none_features
+from hea_vision.xrd.ranking import RankingModel, assemblage_probabilities, candidate_features, none_features
 from hea_vision.xrd.set_fit import SetFit
 
 #: The ranking that comes with the package.
 RANKING = "xrd-ranking"
+#: Log odds of a structure that the user gives.
+_USER_LOG_ODDS = 3.0
 
 
 @lru_cache(maxsize=2)
 def load_ranking(model: str = RANKING) -> RankingModel:
     """Load the weights of the ranking from the registry."""
     arrays = load_arrays(model)
-    return RankingModel(candidate=arrays["candidate"], none=arrays["none"], set_mass=float(arrays["set_mass"]))
+    return RankingModel(
+        candidate=arrays["candidate"], none=arrays["none"], least_probability=float(arrays["least_probability"].item())
+    )
 
 
 def label_with_network(
@@ -51,12 +55,17 @@ def label_with_network(
     if len(question.observed) == 0 or is_amorphous(question.lines):
         return call_without_lines(question)
     odds = log_odds([encode_lines(question.lines, log_volume=question.log_volume)])[0]
+    # A structure that the user brought is likely there; the network does not know it.
+    odds |= {kind.name: _USER_LOG_ODDS for kind in question.user_structures}
     fits = candidate_sets(question, odds)
     if not fits:
         return call_without_sets(question)
-    by_names, best = rank_sets(question, fits, odds, load_ranking())
+    ranking = load_ranking()
+    probabilities, best = rank_sets(question, fits, odds, ranking)
+    ranked = sorted(probabilities, key=lambda names: -probabilities[names])
+    possible = [names for names in ranked if names == ranked[0] or probabilities[names] >= ranking.least_probability]
     frame = question.frame(**{name: load_card(name).arrays_sha256 for name in (PROPOSER, RANKING)})
-    return call_of_set(question, best, by_names, frame=frame, set_mass=load_ranking().set_mass, refine=True)
+    return call_of_set(question, best, probabilities, possible=possible, frame=frame, refine=True)
 
 
 def rank_sets(
@@ -65,9 +74,7 @@ def rank_sets(
     """Give the probability of every assemblage, and the best fit of the likeliest one."""
     features = candidate_features(question.observed, fits, odds)
     probabilities = ranking.probabilities(features, none_features(features, odds))[:-1]
-    by_names: dict[tuple[str, ...], float] = {}
-    for fit, p in zip(fits, probabilities):
-        by_names[fit.names] = by_names.get(fit.names, 0.0) + float(p)
+    by_names = assemblage_probabilities([fit.names for fit in fits], probabilities)
     top = max(by_names, key=lambda names: by_names[names])
     rows = [i for i, fit in enumerate(fits) if fit.names == top]
     return by_names, fits[rows[int(np.argmax(probabilities[rows]))]]

@@ -21,8 +21,6 @@ from hea_vision.xrd.set_fit import SetFit
 
 #: A superlattice line counts as seen above this many standard deviations.
 _SEEN_SIGMA = 5.0
-#: Order above this parameter would be called order; below it the alloy counts as disordered.
-_ORDER_PARAMETER = 0.5
 #: A line above this multiple of what complete order gives is not one of order, texture allowed for.
 _BEYOND_FULL = 3.0
 
@@ -113,7 +111,6 @@ def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: C
     doubt = _doubt(ordered, lines) if first.seen else ""
     detected = first.seen and not doubt
     limit = _SEEN_SIGMA * first.std_percent
-    excluded = not first.seen and _order_excluded(composition, first.full_percent, limit)
     return OrderTest(
         phase=phase.name,
         ordered=ordered,
@@ -124,8 +121,8 @@ def _test_phase(observed: ObservedLines, fit: SetFit, index: int, composition: C
         limit_percent=limit,
         full_order_percent=first.full_percent,
         detected=detected,
-        excluded=excluded,
-        reason=doubt or _reason(ordered, first, detected, excluded, observed.source.radiation.name),
+        excluded=False,
+        reason=doubt or _reason(ordered, first, detected, composition, observed.source.radiation.name),
     )
 
 
@@ -157,7 +154,7 @@ def _measure_lines(
         angle = _line_angle(hkl, phase.a_A, fit.displacement_deg, observed.wavelength_A)
         if not np.isfinite(angle) or not observed.low + 0.5 < angle < observed.high - 0.5:
             continue
-        width = float(np.interp(angle, observed.angle, observed.fwhm))
+        width = _own_width(observed, fit, index, angle)
         if np.any(np.abs(explained - angle) < 1.5 * width):
             continue
         area, std = _measure_area(observed, angle, width)
@@ -175,6 +172,13 @@ def _measure_lines(
             )
         )
     return found
+
+
+def _own_width(observed: ObservedLines, fit: SetFit, index: int, angle: float) -> float:
+    """Take the width of a line at an angle from the phase's own lines; another phase may have broader ones."""
+    own = (fit.owner == index) & (fit.share[index] > 0.6)
+    own = own if own.any() else fit.owner == index
+    return float(np.interp(angle, observed.angle[own], observed.fwhm[own]))
 
 
 def _doubt(ordered: str, lines: Sequence[_Measured]) -> str:
@@ -195,7 +199,7 @@ def _doubt(ordered: str, lines: Sequence[_Measured]) -> str:
     return ""
 
 
-def _reason(ordered: str, line: _Measured, detected: bool, excluded: bool, tube: str) -> str:
+def _reason(ordered: str, line: _Measured, detected: bool, composition: Composition | None, tube: str) -> str:
     name = f"{ordered} ({line.name})"
     if detected:
         return f"the {name} line is seen"
@@ -203,16 +207,10 @@ def _reason(ordered: str, line: _Measured, detected: bool, excluded: bool, tube:
     text = f"the {name} line is not seen; with {tube} this scan shows lines above {limit:.2g} % of the strongest"
     if line.full_percent is not None:
         text += f"; complete order of the most visible kind would give {line.full_percent:.2g} %"
-    if excluded:
-        return text + ", so order is excluded"
+    if composition is not None and len(composition) == 2 and line.full_percent and line.full_percent > limit:
+        # A binary has one way to sort its elements, so the limit is one on the order parameter.
+        return text + f", so the order parameter is below {np.sqrt(limit / line.full_percent):.2f}"
     return text + f"; order between elements of like scattering power would not show: not resolvable with {tube}"
-
-
-def _order_excluded(composition: Composition | None, full_percent: float | None, limit_percent: float) -> bool:
-    """Say whether no kind of order could hide: only a binary has a single way to sort its elements."""
-    if composition is None or full_percent is None or len(composition) != 2:
-        return False
-    return limit_percent < _ORDER_PARAMETER**2 * full_percent
 
 
 def _line_angle(hkl: tuple[int, int, int], a_A: float, displacement: float, wavelength_A: float) -> float:

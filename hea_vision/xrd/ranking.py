@@ -42,17 +42,29 @@ NONE_FEATURES = ("none", "none: best evidence", "none: least unexplained", "none
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RankingModel:
-    """Hold the weights: `candidate` (features,), `none` (none features,), and the threshold of prediction sets."""
+    """Hold the weights: `candidate` (features,), `none` (none features,); prediction sets hold what is likelier than
+    `least_probability`.
+    """
 
     candidate: np.ndarray
     none: np.ndarray
-    set_mass: float = 0.99
+    least_probability: float = 0.01
 
     def probabilities(self, features: np.ndarray, none: np.ndarray) -> np.ndarray:
         """Compute probabilities of the candidates and, last, of none of them, (n + 1,)."""
         scores = np.append(features @ self.candidate, float(none @ self.none))
         scores = np.exp(scores - scores.max())
         return scores / scores.sum()
+
+
+def assemblage_probabilities(
+    names: Sequence[tuple[str, ...]], probabilities: Sequence[float] | np.ndarray
+) -> dict[tuple[str, ...], float]:
+    """Sum the probabilities of candidates that are the same assemblage with other lattices."""
+    out: dict[tuple[str, ...], float] = {}
+    for key, value in zip(names, probabilities):
+        out[key] = out.get(key, 0.0) + float(value)
+    return out
 
 
 def candidate_features(observed: ObservedLines, fits: Sequence[SetFit], log_odds: Mapping[str, float]) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Reflections of a structure type whose lattice is still free.
 
 Families share 1/d^2 = p / a^2 + q / c^2; their |F|^2 is taken once, at the type's typical lattice, because it changes
-by a few per cent only over the range that is searched. Orthorhombic and monoclinic types keep their typical ratios
-here, so that one parameter is left; whoever refines the whole pattern frees them.
+by a few per cent only over the range that is searched. Orthorhombic and monoclinic types keep their typical ratio
+of b/a (and of c/a, beta where monoclinic) here; whoever refines the whole pattern frees them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from hea_sim.diffraction.specimen import density_u_per_A3
 
 #: Families of a prototype that are kept, by falling |F|^2 times multiplicity times LP.
 _FAMILIES = 48
+#: Systems whose c is free besides a.
+_TWO_LENGTHS = ("hexagonal", "tetragonal", "orthorhombic")
 #: Families below this share of the strongest are left out.
 _WEAKEST = 2e-3
 
@@ -43,7 +45,7 @@ class ReflectionTable:
     @property
     def free_ratio(self) -> bool:
         """Say whether c/a is free."""
-        return self.kind.system in ("hexagonal", "tetragonal")
+        return self.kind.system in _TWO_LENGTHS
 
     @property
     def atoms_per_cell(self) -> float:
@@ -108,12 +110,15 @@ def _reflection_table(kind: Prototype, elements: tuple[str, ...] | None, radiati
     visible[inverse_d > 2 / radiation.wavelength_A * max(1.0, kind.a_range_A[1] / kind.a_A)] = 0.0
     chosen = np.sort(np.argsort(-visible)[:_FAMILIES])
     chosen = chosen[visible[chosen] > _WEAKEST * visible.max()]
+    invariants = families.invariants[chosen]
     if kind.system in ("hexagonal", "tetragonal"):
-        p, q = families.invariants[chosen, 0], families.invariants[chosen, 1]
+        p, q = invariants[:, 0], invariants[:, 1]
+    elif kind.system == "orthorhombic":
+        p, q = invariants[:, 0] + invariants[:, 1] / kind.b_ratio**2, invariants[:, 2]
     else:
-        p = families.invariants[chosen] @ reciprocal_metric(kind.system, families.cell(1.0))
+        p = invariants @ reciprocal_metric(kind.system, families.cell(1.0))
         q = np.zeros_like(p)
-    volume = families.volume_A3(families.cell(1.0, 1.0 if kind.system in ("hexagonal", "tetragonal") else None))
+    volume = families.volume_A3(families.cell(1.0, 1.0 if kind.system in _TWO_LENGTHS else None))
     return ReflectionTable(
         kind=kind,
         families=families,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -26,22 +26,32 @@ def search_sets(
     *,
     elements: tuple[str, ...] | None,
     structures: Sequence[str | Prototype] = tuple(PRIORS),
-    single_lines: bool = False,
+    single_lines: Collection[str] = (),
     slack: float = 0.0,
+    later_structures: Sequence[str | Prototype] = (),
     max_phases: int = MAX_PHASES,
 ) -> list[SetFit]:
     """List fitted sets of phases by falling evidence.
 
-    `single_lines` lets a cubic metal join a set on the strength of one line of its own; `slack` keeps sets whose last
-    phase lowers the evidence by no more than that, for whoever ranks them by more than evidence.
+    `single_lines` names types that may join a set on the strength of one line of their own; `slack` keeps sets whose
+    last phase lowers the evidence by no more than that, for whoever ranks them by more than evidence.
+    `later_structures` are tried for the best set of each size, where it leaves two lines or more.
     """
-    scans = [LatticeScan(observed, reflection_table(name, elements, observed.source.radiation)) for name in structures]
+
+    def scan(names: Sequence[str | Prototype]) -> list[LatticeScan]:
+        return [LatticeScan(observed, reflection_table(name, elements, observed.source.radiation)) for name in names]
+
+    scans, later = scan(structures), None
     found: dict[tuple[tuple[str, int], ...], SetFit] = {}
     beam: list[SetFit | None] = [None]
     for _ in range(max_phases):
         extended: dict[tuple[tuple[str, int], ...], SetFit] = {}
         for base in beam:
-            for fit in _extend(observed, base, scans, single_lines, slack):
+            here = scans
+            if later_structures and base is not None and base is beam[0] and (base.owner < 0).sum() >= 2:
+                later = scan(later_structures) if later is None else later
+                here = scans + later
+            for fit in _extend(observed, base, here, single_lines, slack):
                 key = _key(fit)
                 if key not in extended or fit.log_evidence > extended[key].log_evidence:
                     extended[key] = fit
@@ -58,7 +68,11 @@ def _key(fit: SetFit) -> tuple[tuple[str, int], ...]:
 
 
 def _extend(
-    observed: ObservedLines, base: SetFit | None, scans: Sequence[LatticeScan], single_lines: bool, slack: float
+    observed: ObservedLines,
+    base: SetFit | None,
+    scans: Sequence[LatticeScan],
+    single_lines: Collection[str],
+    slack: float,
 ) -> list[SetFit]:
     """Add one phase to a set in every promising way."""
     free = np.ones(len(observed), bool) if base is None else base.owner < 0
@@ -80,11 +94,11 @@ def _extend(
     return out
 
 
-def _least_lines(table: ReflectionTable, single_lines: bool) -> int:
+def _least_lines(table: ReflectionTable, single_lines: Collection[str]) -> int:
     """Tell how many lines of its own a phase needs."""
-    if table.free_ratio:
-        return 3
-    return 1 if single_lines and table.kind.system == "cubic" and table.kind.metallic else 2
+    if table.kind.name in single_lines:
+        return 1
+    return 3 if table.free_ratio else 2
 
 
 def _own_lines(observed: ObservedLines, fit: SetFit, index: int) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.special import log_ndtr
 
+from hea_vision.xrd.damped_fit import damped_least_squares
 from hea_vision.xrd.evidence import (
     DISPLACEMENT_STD_DEG,
     LOG_AREA_WIDTH,
@@ -141,15 +141,24 @@ def _fit_scales(observed: ObservedLines, predicted: _Predicted, n_phases: int) -
     limit = observed.log_limit(predicted.angle[~hit])
     log_model, owner = predicted.log_model[~hit], predicted.phase[~hit]
 
-    def residual(theta: np.ndarray) -> np.ndarray:
-        total = np.log(np.exp(theta) @ unit[:, matched] + 1e-300)
-        ratio = np.clip((observed.log_area[matched] - total) / TEXTURE_TAU, -5, 5)
-        cost = -log_ndtr((limit - log_model - theta[owner]) / TEXTURE_TAU)
-        return np.concatenate([ratio, np.sqrt(2 * np.minimum(cost, WORST_MISS))])
+    target, present = observed.log_area[matched], unit[:, matched]
 
-    start = _initial_scales(observed, unit)
-    fit = least_squares(residual, start, max_nfev=30)
-    curvature = fit.jac.T @ fit.jac + 1e-4 * np.eye(n_phases)
+    def model(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        parts = np.exp(np.clip(theta, -300, 300))[:, None] * present
+        total = parts.sum(axis=0) + 1e-300
+        ratio = (target - np.log(total)) / TEXTURE_TAU
+        slope = np.where(np.abs(ratio) < 5, -parts / (total * TEXTURE_TAU), 0.0).T
+        excess = (log_model + theta[owner] - limit) / TEXTURE_TAU
+        log_chance = log_ndtr(-excess)
+        root = np.sqrt(2 * np.minimum(-log_chance, WORST_MISS))
+        hazard = np.exp(-0.5 * excess**2 - log_chance) / (ROOT_TWO_PI * TEXTURE_TAU)
+        climb = np.where(-log_chance < WORST_MISS, hazard / np.maximum(root, 1e-9), 0.0)
+        missed = np.zeros((len(owner), n_phases))
+        missed[np.arange(len(owner)), owner] = climb
+        return np.concatenate([np.clip(ratio, -5, 5), root]), np.concatenate([slope, missed])
+
+    fit = damped_least_squares(model, _initial_scales(observed, unit))
+    curvature = fit.jacobian.T @ fit.jacobian + 1e-4 * np.eye(n_phases)
     missing = observed.cost_of_missing(predicted.angle[~hit], log_model + fit.x[owner])
     return _Scales(
         log_scale=fit.x,
@@ -182,34 +191,51 @@ def _refine(
     total = np.bincount(line, weight, minlength=len(observed))
     seen = total > 0
 
-    def residual(theta: np.ndarray) -> np.ndarray:
-        lattices = _unpack(phases, theta)
-        inverse = np.sqrt(p / lattices[phase, 0] ** 2 + q / lattices[phase, 1] ** 2)
-        angle = 2 * np.degrees(np.arcsin(np.minimum(observed.wavelength_A * inverse / 2, 1.0)))
-        angle = angle + theta[-1] * np.cos(np.radians(angle) / 2)
-        mean = np.bincount(line, weight * angle, minlength=len(observed))[seen] / total[seen]
-        return np.append((mean - observed.angle[seen]) / observed.angle_std[seen], theta[-1] / DISPLACEMENT_STD_DEG)
+    first, second = _parameter_places(phases)
+    n_lines = int(seen.sum())
+    place = np.cumsum(seen)[line] - 1
+    share = weight / total[line] / observed.angle_std[line]
+
+    def model(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a, c = theta[first][phase], theta[second][phase]
+        inverse = np.sqrt(p / a**2 + q / c**2)
+        sine = np.minimum(observed.wavelength_A * inverse / 2, 1.0)
+        half = np.arcsin(sine)
+        cosine = np.sqrt(np.maximum(1 - sine**2, 1e-9))
+        angle = 2 * np.degrees(half) + theta[-1] * cosine
+        climb = np.degrees(observed.wavelength_A / cosine)  # d(2 theta) / d(1/d)
+        residual = np.append(
+            np.bincount(place, share * angle, minlength=n_lines) - (observed.angle / observed.angle_std)[seen],
+            theta[-1] / DISPLACEMENT_STD_DEG,
+        )
+        jacobian = np.zeros((n_lines + 1, len(theta)))
+        np.add.at(jacobian, (place, first[phase]), -share * climb * p / (a**3 * inverse))
+        np.add.at(jacobian, (place, second[phase]), -share * climb * q / (c**3 * inverse))
+        np.add.at(jacobian, (place, np.full(len(place), -1)), share * cosine)
+        jacobian[-1, -1] = 1 / DISPLACEMENT_STD_DEG
+        return residual, jacobian
 
     start = [v for x in phases for v in ((x.a_A, x.c_A) if x.table.free_ratio else (x.a_A,))]
     scale = np.array([*(1e-3 * np.array(start)), 0.02])
-    fit = least_squares(
-        residual, np.array([*start, displacement]), x_scale=scale, loss="soft_l1", f_scale=2.0, max_nfev=20
-    )
-    freedom = max(int(seen.sum()) + 1 - len(fit.x), 1)
-    covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * max(1.0, 2 * fit.cost / freedom)
+    fit = damped_least_squares(model, np.array([*start, displacement]), scale=scale, soft_from=2.0, max_steps=20)
+    freedom = max(n_lines + 1 - len(fit.x), 1)
+    covariance = np.linalg.pinv(fit.jacobian.T @ fit.jacobian) * max(1.0, 2 * fit.cost / freedom)
     lattices = _unpack(phases, fit.x)
     moved = tuple(Candidate(table=x.table, a_A=float(a), c_A=float(c)) for x, (a, c) in zip(phases, lattices))
     return moved, float(fit.x[-1]), covariance
 
 
+def _parameter_places(phases: Sequence[Candidate]) -> tuple[np.ndarray, np.ndarray]:
+    """Tell where a and c of each phase stand among the fit parameters; one place where c is not free."""
+    counts = np.array([2 if x.table.free_ratio else 1 for x in phases])
+    first = np.cumsum(counts) - counts
+    return first, first + counts - 1
+
+
 def _unpack(phases: Sequence[Candidate], theta: np.ndarray) -> np.ndarray:
     """Turn fit parameters into (phases, 2) lattice parameters a, c."""
-    rows, index = [], 0
-    for phase in phases:
-        count = 2 if phase.table.free_ratio else 1
-        rows.append((theta[index], theta[index + count - 1]))
-        index += count
-    return np.array(rows)
+    first, second = _parameter_places(phases)
+    return np.stack([theta[first], theta[second]], axis=1)
 
 
 def _finish(

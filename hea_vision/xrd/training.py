@@ -136,6 +136,7 @@ def _batches(settings: TrainingSettings, seed: int, first: int, count: int) -> I
         num_workers=settings.workers,
         worker_init_fn=_one_thread,
         prefetch_factor=4 if settings.workers else None,
+        generator=torch.Generator(),  # its own, so that a resumed run draws the same numbers elsewhere
     )
     for batch in loader:
         yield [part.to(settings.device) for part in batch]
@@ -144,7 +145,7 @@ def _batches(settings: TrainingSettings, seed: int, first: int, count: int) -> I
 def train_proposer(
     out: Path, settings: TrainingSettings | None = None, *, say: Callable[[str], None] = print
 ) -> PhaseProposer:
-    """Train, with a checkpoint in `out` at every report, from which a stopped run goes on.
+    """Train, with a checkpoint in `out` at every report, from which a stopped run goes on as if it had not stopped.
 
     Writes `checkpoint.pt` (weights, optimiser, number of patterns), `log.csv` and `weights.safetensors` (averaged).
 
@@ -152,7 +153,12 @@ def train_proposer(
     """
     job = settings or TrainingSettings()
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(job.seed)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if job.device != "cpu" else []):
+        torch.manual_seed(job.seed)
+        return _train(out, job, say)
+
+
+def _train(out: Path, job: TrainingSettings, say: Callable[[str], None]) -> PhaseProposer:
     model = PhaseProposer().to(job.device)
     averaged = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
@@ -276,6 +282,7 @@ def _save(
         "model": model.state_dict(),
         "averaged": averaged.state_dict(),
         "optimiser": optimiser.state_dict(),
+        "random": torch.get_rng_state(),
     }
     partial = out / "checkpoint.part"
     torch.save(state, partial)
@@ -301,6 +308,7 @@ def _resume(
     model.load_state_dict(state["model"])
     averaged.load_state_dict(state["averaged"])
     optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["random"].cpu())
     return int(state["done"])
 
 

@@ -28,9 +28,27 @@ EDS = "specimens/nbmotativ/eds"
 
 def test_every_pattern_is_read_with_what_it_says_of_its_radiation():
     folders = [DATA / "xrd", DATA / "specimens"]
-    paths = [path for path in find_inputs(folders, (".xy", ".csv", ".xrdml"))]
+    paths = [path for path in find_inputs(folders, (".xy", ".csv", ".xrdml", ".rasx"))]
     said = Counter((path.suffix, read_pattern(path).radiation) for path in paths)
-    assert said == {(".xy", None): 8, (".xy", "CoKa"): 1, (".csv", None): 5, (".xrdml", "CuKa"): 10}
+    assert said == {
+        (".xy", None): 8,
+        (".xy", "CoKa"): 1,
+        (".csv", None): 5,
+        (".xrdml", "CuKa"): 10,
+        (".rasx", "CuKa"): 1,
+    }
+
+
+def test_the_scan_in_a_rasx_archive_is_read_and_refused_as_amorphous():
+    from hea_vision import classify_pattern, read_patterns
+
+    path = DATA / "xrd/reaction_xrdml/RM20220915Si01.rasx"
+    (pattern,) = read_patterns(path)
+    assert pattern.radiation == "CuKa" and pattern.metadata["format"] == "rasx"
+    assert (pattern.two_theta_deg[0], pattern.two_theta_deg[-1]) == pytest.approx((8.5, 30.0), abs=0.02)
+    for model in ("matcher", "network"):
+        call = classify_pattern(pattern, model=model)
+        assert not call.in_scope and "amorphous" in call.reason  # a hump at 21 degrees, no line
 
 
 def test_the_specimens_pattern():

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import least_squares
+
+from hea_vision.xrd.calibration import (
+    RankingExample,
+    calibrate_sets,
+    calibration_error,
+    fit_ranking,
+    load_examples,
+    save_examples,
+    score_ranking,
+)
+from hea_vision.xrd.damped_fit import damped_least_squares
+from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES, RankingModel
+
+N, M = len(FEATURES), len(NONE_FEATURES)
+
+
+def _examples(model: RankingModel, count: int, seed: int) -> list[RankingExample]:
+    """Draw examples whose right candidate is drawn from the model's own probabilities."""
+    rng = np.random.default_rng(seed)
+    names = (("A1",), ("A2",), ("A1", "A2"), ("A3",), ("B1",))
+    out = []
+    for _ in range(count):
+        features, none = rng.normal(0, 1, (5, N)), np.append(1.0, rng.normal(0, 1, M - 1))
+        chosen = rng.choice(6, p=model.probabilities(features, none))
+        out.append(
+            RankingExample(
+                features=features,
+                none=none,
+                right=np.arange(5) == chosen,
+                names=names,
+                truth=names[chosen] if chosen < 5 else ("sigma",),
+            )
+        )
+    return out
+
+
+def _truth() -> RankingModel:
+    rng = np.random.default_rng(1)
+    return RankingModel(candidate=rng.normal(0, 0.7, N), none=rng.normal(0, 0.7, M))
+
+
+def test_the_fit_finds_the_weights_that_drew_the_examples() -> None:
+    truth = _truth()
+    found = fit_ranking(_examples(truth, 3000, 2))
+    assert np.abs(found.candidate - truth.candidate).max() < 0.25
+    assert score_ranking(found, _examples(truth, 2000, 3))["calibration error"][0] < 0.04
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_conformal_sets_hold_the_truth_as_often_as_they_claim(level: float) -> None:
+    model = calibrate_sets(_truth(), _examples(_truth(), 2000, 4), level=level)
+    examples = [e for e in _examples(_truth(), 2000, 5) if e.right.any()]
+    covered = score_ranking(model, examples)["sets hold the truth"][0]
+    assert covered > level - 3 * np.sqrt(level * (1 - level) / len(examples))
+
+
+def test_probabilities_do_not_depend_on_the_order_of_candidates() -> None:
+    model, example = _truth(), _examples(_truth(), 1, 6)[0]
+    p = model.probabilities(example.features, example.none)
+    q = model.probabilities(example.features[::-1], example.none)
+    assert p.sum() == pytest.approx(1.0) and p[:-1] == pytest.approx(q[:-1][::-1]) and p[-1] == pytest.approx(q[-1])
+
+
+def test_examples_survive_their_file(tmp_path: Path) -> None:
+    before = _examples(_truth(), 7, 8)
+    save_examples(tmp_path / "e.npz", before)
+    after = load_examples(tmp_path / "e.npz")
+    for one, two in zip(before, after, strict=True):
+        assert one.names == two.names and one.truth == two.truth and np.array_equal(one.right, two.right)
+        assert np.array_equal(one.features, two.features)
+
+
+def test_calibration_error_of_known_samples() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0, 1, 50_000)
+    assert calibration_error(p, (rng.uniform(0, 1, p.size) < p).astype(float)) < 0.01
+    assert calibration_error(np.full(100, 0.9), np.zeros(100)) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("soft_from", [None, 2.0])
+def test_the_small_fit_equals_the_library(soft_from: float | None) -> None:
+    rng = np.random.default_rng(3)
+    x = np.linspace(0, 3, 40)
+    y = 2.0 * np.exp(-1.3 * x) + rng.normal(0, 0.02, x.size)
+    y[5] += 1.0  # an outlier
+
+    def residual(theta: np.ndarray) -> np.ndarray:
+        return (theta[0] * np.exp(-theta[1] * x) - y) / 0.05
+
+    def model(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        falling = np.exp(-theta[1] * x)
+        return residual(theta), np.stack([falling, -theta[0] * x * falling], axis=1) / 0.05
+
+    mine = damped_least_squares(model, np.array([1.0, 1.0]), soft_from=soft_from, max_steps=100)
+    loss = {"loss": "linear"} if soft_from is None else {"loss": "soft_l1", "f_scale": soft_from}
+    library = least_squares(residual, [1.0, 1.0], **loss)
+    assert mine.x == pytest.approx(library.x, rel=1e-3) and mine.cost == pytest.approx(library.cost, rel=1e-5)
