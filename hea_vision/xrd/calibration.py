@@ -144,30 +144,43 @@ def fit_ranking(examples: Sequence[RankingExample]) -> RankingModel:
     return RankingModel(candidate=found.x[:n], none=found.x[n:])
 
 
-def calibrate_sets(model: RankingModel, examples: Sequence[RankingExample], *, level: float = 0.99) -> RankingModel:
-    """Set the least probability of an assemblage in prediction sets by split conformal prediction.
+#: An example with a ranking that was not fitted to it.
+Judged = tuple[RankingModel, RankingExample]
+
+
+def cross_fitted(examples: Sequence[RankingExample], folds: int = 5) -> list[Judged]:
+    """Pair every example with a ranking that was fitted to the other folds."""
+    out: list[Judged] = []
+    for fold in range(folds):
+        model = fit_ranking([e for i, e in enumerate(examples) if i % folds != fold])
+        out += [(model, e) for i, e in enumerate(examples) if i % folds == fold]
+    return out
+
+
+def calibrate_sets(model: RankingModel, judged: Sequence[Judged], *, level: float = 0.99) -> RankingModel:
+    """Set the least probability of an assemblage in prediction sets by conformal prediction.
 
     Sets of all assemblages that are likelier than the quantile floor((n + 1)(1 - level)) / n of the truths'
     probabilities hold the truth with probability `level` where specimens are exchangeable with these, and are the
     smallest such sets (Sadinle, Lei & Wasserman, J. Am. Stat. Assoc. 114, 223 (2019), 10.1080/01621459.2017.1395341).
     Specimens whose truth is no candidate cannot be covered by any threshold and are left out.
     """
-    truths = np.sort([_by_names(model, e, right=True) for e in examples if e.right.any()])
+    truths = np.sort([_of_truth(other, e) for other, e in judged if e.right.any()])
     rank = max(int(np.floor((len(truths) + 1) * (1 - level))) - 1, 0)
     return RankingModel(candidate=model.candidate, none=model.none, least_probability=float(truths[rank]))
 
 
-def _by_names(model: RankingModel, example: RankingExample, *, right: bool = False) -> float:
-    """Give the probability of the likeliest assemblage, of the likeliest right one where `right`."""
+def _of_truth(model: RankingModel, example: RankingExample) -> float:
+    """Give the probability of the likeliest right assemblage."""
     sums = assemblage_probabilities(example.names, model.probabilities(example.features, example.none)[:-1])
-    good = {names for names, ok in zip(example.names, example.right) if ok or not right}
+    good = {names for names, ok in zip(example.names, example.right) if ok}
     return max(sums[names] for names in good)
 
 
-def score_ranking(model: RankingModel, examples: Sequence[RankingExample]) -> dict[str, tuple[float, str]]:
+def score_ranking(judged: Sequence[Judged], least_probability: float) -> dict[str, tuple[float, str]]:
     """Judge a ranking: right top sets, truths among the candidates, log loss, calibration error, coverage."""
     right, top, covered, sizes, losses = [], [], [], [], []
-    for e in examples:
+    for model, e in judged:
         p = model.probabilities(e.features, e.none)
         good = {names for names, ok in zip(e.names, e.right) if ok}
         by_names = assemblage_probabilities(e.names, p[:-1])
@@ -177,10 +190,10 @@ def score_ranking(model: RankingModel, examples: Sequence[RankingExample]) -> di
         ranked = sorted(by_names, key=lambda names: -by_names[names])
         right.append(ranked[0] in good)
         top.append(by_names[ranked[0]])
-        held = [names for names in ranked if names == ranked[0] or by_names[names] >= model.least_probability]
+        held = [names for names in ranked if names == ranked[0] or by_names[names] >= least_probability]
         covered.append(bool(good & set(held)))
         sizes.append(len(held))
-    found = [bool(e.right.any()) for e in examples]
+    found = [bool(e.right.any()) for _, e in judged]
     return {
         "top set right": (float(np.mean(right)), "1"),
         "truth among candidates": (float(np.mean(found)), "1"),

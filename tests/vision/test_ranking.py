@@ -10,6 +10,7 @@ from hea_vision.xrd.calibration import (
     RankingExample,
     calibrate_sets,
     calibration_error,
+    cross_fitted,
     fit_ranking,
     load_examples,
     save_examples,
@@ -50,15 +51,24 @@ def test_the_fit_finds_the_weights_that_drew_the_examples() -> None:
     truth = _truth()
     found = fit_ranking(_examples(truth, 3000, 2))
     assert np.abs(found.candidate - truth.candidate).max() < 0.25
-    assert score_ranking(found, _examples(truth, 2000, 3))["calibration error"][0] < 0.04
+    judged = [(found, e) for e in _examples(truth, 2000, 3)]
+    assert score_ranking(judged, 0.01)["calibration error"][0] < 0.04
 
 
 @pytest.mark.parametrize("level", [0.9, 0.99])
 def test_conformal_sets_hold_the_truth_as_often_as_they_claim(level: float) -> None:
-    model = calibrate_sets(_truth(), _examples(_truth(), 2000, 4), level=level)
-    examples = [e for e in _examples(_truth(), 2000, 5) if e.right.any()]
-    covered = score_ranking(model, examples)["sets hold the truth"][0]
-    assert covered > level - 3 * np.sqrt(level * (1 - level) / len(examples))
+    truth = _truth()
+    model = calibrate_sets(truth, [(truth, e) for e in _examples(truth, 2000, 4)], level=level)
+    judged = [(truth, e) for e in _examples(truth, 2000, 5) if e.right.any()]
+    covered = score_ranking(judged, model.least_probability)["sets hold the truth"][0]
+    assert covered > level - 3 * np.sqrt(level * (1 - level) / len(judged))
+
+
+def test_folds_judge_every_example_once_by_a_ranking_that_has_not_seen_it() -> None:
+    examples = _examples(_truth(), 40, 9)
+    judged = cross_fitted(examples, folds=4)
+    assert len(judged) == 40 and {id(e) for _, e in judged} == {id(e) for e in examples}
+    assert len({id(model) for model, _ in judged}) == 4
 
 
 def test_probabilities_do_not_depend_on_the_order_of_candidates() -> None:

@@ -21,6 +21,7 @@ from hea_sim.registry.cards import MODELS, DataSource, ModelCard, Score
 from hea_vision.xrd.calibration import (
     RankingExample,
     calibrate_sets,
+    cross_fitted,
     fit_ranking,
     load_examples,
     make_ranking_example,
@@ -32,8 +33,6 @@ from hea_vision.xrd.proposals import PROPOSER
 
 SEED = 5
 _CHUNK = 50
-#: Of every four specimens one sets the mass of prediction sets and judges; the others fit the weights.
-_CALIBRATION_SHARE = 4
 
 
 def _make_chunk(first: int, seed: int, folder: Path) -> Path:
@@ -62,14 +61,13 @@ def gather(folder: Path, count: int, seed: int, workers: int) -> list[RankingExa
 
 
 def install(examples: Sequence[RankingExample], seed: int, count: int, folder: Path) -> ModelCard:
-    """Fit, calibrate, judge on what was left out of the fit, and write the model."""
-    fitted = [e for i, e in enumerate(examples) if i % _CALIBRATION_SHARE]
-    held = [e for i, e in enumerate(examples) if i % _CALIBRATION_SHARE == 0]
-    model = calibrate_sets(fit_ranking(fitted), held)
-    how = f"{len(held)} specimens left out of the fit of the weights"
+    """Fit, calibrate and judge by five folds, and write the model that all specimens fit."""
+    judged = cross_fitted(examples)
+    model = calibrate_sets(fit_ranking(examples), judged)
+    how = "five-fold cross-validation over the specimens"
     scores = {
-        name: Score(value=value, unit=unit, n=len(held), how=how)
-        for name, (value, unit) in score_ranking(model, held).items()
+        name: Score(value=value, unit=unit, n=len(examples), how=how)
+        for name, (value, unit) in score_ranking(judged, model.least_probability).items()
     }
     network = load_card(PROPOSER)
     card = ModelCard(
@@ -105,7 +103,7 @@ def main() -> None:
     """Simulate, fit and, where asked, install."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--specimens", type=int, default=1500)
+    parser.add_argument("--specimens", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--install", action="store_true", help="put the model into the registry of this checkout")
