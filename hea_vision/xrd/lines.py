@@ -33,8 +33,8 @@ _BACKGROUND_ERROR = 1e-3
 _MOST_LINES = 120
 #: Rounds in which lines are looked for in what the fit leaves.
 _ROUNDS = 3
-#: A detected line is kept if its fitted area, free width and base included, exceeds this many standard deviations.
-_KEPT_SIGMA = 2.5
+#: A detected line is kept if its fitted area exceeds the noise of an area at its place and width so many times.
+_KEPT_SIGMA = 4.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,17 +245,17 @@ def _fit_group(
         x, y, s = angles[inside], net[inside], noise[inside]
         if len(x) < 6:
             return []
-        theta, _, covariance = _least_squares_lines(x, y, s, group, width, radiation)
+        theta, covariance, area_noise = _least_squares_lines(x, y, s, group, width, radiation)
         widths = theta[2 * len(group) : 3 * len(group)]
         if attempt or all(found < 1.8 * start.width for found, start in zip(widths, group)):
             break
         # A line that is broader than thought needs a wider window to be told from its base.
         group = [replace(start, width=max(start.width, float(found))) for start, found in zip(group, widths)]
-    sure = _sure(theta, covariance, len(group))
+    sure = _sure(theta, area_noise, len(group))
     if 0 < sure.sum() < len(group):  # what a doubtful line had taken belongs to its neighbours
         group = [start for start, keep in zip(group, sure) if keep]
-        theta, _, covariance = _least_squares_lines(x, y, s, group, width, radiation)
-        sure = _sure(theta, covariance, len(group))
+        theta, covariance, area_noise = _least_squares_lines(x, y, s, group, width, radiation)
+        sure = _sure(theta, area_noise, len(group))
     n = len(group)
     lines = []
     for i in np.flatnonzero(sure):
@@ -277,10 +277,10 @@ def _fit_group(
     return lines
 
 
-def _sure(theta: np.ndarray, covariance: np.ndarray, n: int) -> np.ndarray:
-    """Say which of n fitted lines have an area that stands out of its error."""
+def _sure(theta: np.ndarray, area_noise: np.ndarray, n: int) -> np.ndarray:
+    """Say which of n fitted lines have an area that stands out of what noise gives at their place and width."""
     area = theta[n : 2 * n]
-    return (area > 0) & (area > _KEPT_SIGMA * np.sqrt(np.maximum(np.diag(covariance)[n : 2 * n], 0.0)))
+    return (area > 0) & (area > _KEPT_SIGMA * area_noise)
 
 
 def _starting_areas(
@@ -298,7 +298,10 @@ def _starting_areas(
 def _least_squares_lines(
     x: np.ndarray, y: np.ndarray, s: np.ndarray, group: list[_Start], width: float, radiation: Radiation
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit centres, areas, widths, one eta and a straight base; return parameters, residual/noise, covariance."""
+    """Fit centres, areas, widths, one eta and a straight base; return parameters, covariance, noise of the areas.
+
+    The noise of an area is its error with places and widths held: what a line must exceed to be there at all.
+    """
     n = len(group)
     centres = np.array([start.angle for start in group])
     widths = np.array([start.width for start in group])
@@ -331,11 +334,12 @@ def _least_squares_lines(
 
     scale = np.concatenate([widths, np.maximum(areas, 1e-12), widths, [1.0], np.full(2, s.mean())])
     fit = least_squares(residual_of, start, jac=jacobian_of, bounds=(lower, upper), x_scale=scale, max_nfev=40)
-    residual = -fit.fun
     freedom = max(len(x) - len(start), 1)
     inflation = max(1.0, float(fit.fun @ fit.fun) / freedom)
-    covariance = np.linalg.pinv(fit.jac.T @ fit.jac) * inflation
-    return fit.x, residual, covariance
+    normal = fit.jac.T @ fit.jac
+    linear = [*range(n, 2 * n), 3 * n + 1, 3 * n + 2]
+    held = np.diag(np.linalg.pinv(normal[np.ix_(linear, linear)]))[:n] * inflation
+    return fit.x, np.linalg.pinv(normal) * inflation, np.sqrt(np.maximum(held, 0.0))
 
 
 def _mark_tube_lines(lines: list[Line], radiation: Radiation) -> list[Line]:
