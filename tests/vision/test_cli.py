@@ -410,8 +410,10 @@ def test_training_goes_on_where_its_folder_stands(tmp_path: Path) -> None:
     assert other.returncode == 2 and "other settings (seed)" in other.stderr
 
 
-def test_batches_survive_a_process_that_dies(tmp_path: Path) -> None:
+def test_batches_survive_a_process_that_dies(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from hea_vision.batch import run_batch
+
+    monkeypatch.syspath_prepend(root)  # workers import this very file
 
     paths = [tmp_path / f"{name}.txt" for name in ("a", "b", "deadly", "c", "d")]
     for path in paths:

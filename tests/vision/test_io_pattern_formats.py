@@ -266,7 +266,7 @@ def test_axis_is_named_rightly_or_refused(tmp_path):
 
 
 def test_arrays_of_any_kind_make_the_same_pattern():
-    import pandas
+    pandas = pytest.importorskip("pandas")
 
     expected = Pattern(two_theta_deg=X, intensity=Y)
     for x, y in (
