@@ -18,6 +18,8 @@ from hea_sim.diffraction.radiation import Radiation, radiation
 from hea_sim.diffraction.specimen import MeasuredSpecimen, Measurement, SpecimenPhase, measure_specimen
 from hea_sim.elements import elemental_volume_A3
 
+#: A phase shows where its strongest free line stands out by so many standard deviations.
+SEEN_SIGMA = 5.0
 #: Families of metals that meet in one alloy, and how often each is drawn.
 ALLOY_FAMILIES: dict[str, tuple[tuple[str, ...], float]] = {
     "3d": (("Co", "Cr", "Fe", "Ni", "Mn", "Cu", "Al", "Ti", "V", "Si", "Mo", "Nb"), 0.36),
@@ -76,6 +78,10 @@ class RandomSpecimen:
     def phase_lattices(self) -> list[str]:
         """List the fundamental lattice of every phase, in their order."""
         return [_kind(p).fundamental for p in self.measured.phases]
+
+    def shows(self, index: int) -> bool:
+        """Say whether a phase can be seen: its strongest free line stands out, or it is the only one."""
+        return len(self.measured.phases) == 1 or self.measured.significance(index) >= SEEN_SIGMA
 
 
 def draw_specimen(rng: np.random.Generator, settings: SpecimenSettings | None = None) -> RandomSpecimen:

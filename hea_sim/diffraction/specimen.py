@@ -18,15 +18,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hea_sim.alloy import Composition
-from hea_sim.crystals import Prototype, cell_of
-from hea_sim.diffraction.families import Cell, FamilyTable, family_table
+from hea_sim.crystals import Prototype
+from hea_sim.diffraction.families import Cell, family_table
 from hea_sim.diffraction.kernels import add_pseudo_voigts
-from hea_sim.diffraction.profile import bragg_two_theta_deg, lorentz_polarisation
+from hea_sim.diffraction.profile import SCHERRER_K, bragg_two_theta_deg, lorentz_polarisation
 from hea_sim.diffraction.radiation import Radiation
+from hea_sim.diffraction.texture import march_factors
 from hea_sim.records import Pattern
 
-#: Scherrer's constant.
-SCHERRER_K = 0.9
 _REACH = 20.0
 
 
@@ -239,20 +238,6 @@ def _phase_lines(phase: SpecimenPhase, measurement: Measurement, rng: np.random.
         area=area,
         family=seen,
     )
-
-
-def march_factors(table: FamilyTable, cell: Cell, axis: tuple[int, int, int], r: float) -> np.ndarray:
-    """Average the March-Dollase factor (r^2 cos^2 + sin^2 / r)^(-3/2) over the members of each family, (k,).
-
-    W. A. Dollase, J. Appl. Cryst. 19, 267 (1986), 10.1107/S0021889886089458. `axis` is the normal of the preferred
-    plane (hkl); it stands along the diffraction vector for r < 1.
-    """
-    reciprocal = np.linalg.inv(cell_of(table.kind, cell.a_A, cell.b_A, cell.c_A, cell.beta_deg)).T
-    vectors = table.members @ reciprocal
-    normal = np.asarray(axis, float) @ reciprocal
-    cosine = vectors @ normal / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(normal))
-    factor = (r**2 * cosine**2 + (1 - cosine**2) / r) ** -1.5
-    return np.add.reduceat(factor, table.first) / table.multiplicity
 
 
 def _add_lines(

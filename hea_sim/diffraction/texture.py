@@ -12,7 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from hea_sim.crystals import Crystal
+from hea_sim.crystals import Crystal, cell_of
+from hea_sim.diffraction.families import Cell, FamilyTable
 from hea_sim.errors import InputError
 
 
@@ -24,8 +25,23 @@ def march_dollase(r: float, angle_deg: np.ndarray | float) -> np.ndarray:
     """
     if not r > 0:
         raise InputError(f"March-Dollase parameter r = {r}; wanted a number above zero (1: no texture)")
-    alpha = np.radians(np.asarray(angle_deg, float))
-    return (r**2 * np.cos(alpha) ** 2 + np.sin(alpha) ** 2 / r) ** -1.5
+    return _pole_density(r, np.cos(np.radians(np.asarray(angle_deg, float))))
+
+
+def _pole_density(r: float, cosine: np.ndarray) -> np.ndarray:
+    return (r**2 * cosine**2 + (1 - cosine**2) / r) ** -1.5
+
+
+def march_factors(table: FamilyTable, cell: Cell, axis: tuple[int, int, int], r: float) -> np.ndarray:
+    """Average the March-Dollase factor over the members of each family of a structure type, (k,).
+
+    `axis` is the normal of the preferred plane (hkl); it stands along the diffraction vector for r < 1.
+    """
+    reciprocal = np.linalg.inv(cell_of(table.kind, cell.a_A, cell.b_A, cell.c_A, cell.beta_deg)).T
+    vectors = table.members @ reciprocal
+    normal = np.asarray(axis, float) @ reciprocal
+    cosine = vectors @ normal / (np.linalg.norm(vectors, axis=1) * np.linalg.norm(normal))
+    return np.add.reduceat(_pole_density(r, cosine), table.first) / table.multiplicity
 
 
 def texture_factors(structure: Crystal | np.ndarray, hkl: np.ndarray, axis_hkl: Sequence[int], r: float) -> np.ndarray:

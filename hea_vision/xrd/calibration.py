@@ -31,8 +31,6 @@ from hea_vision.xrd.ranking import (
 )
 from hea_vision.xrd.set_fit import SetFit
 
-#: A phase counts as there to be found above this significance of its strongest free line.
-SEEN_SIGMA = 5.0
 #: A lattice is the right one within this relative difference.
 _SAME_LATTICE = 0.015
 _RIDGE = 0.02
@@ -77,7 +75,7 @@ def make_ranking_example(
     odds = log_odds([encode_lines(question.lines, log_volume=question.log_volume)], network=network)[0]
     fits = candidate_sets(question, odds)
     features = candidate_features(question.observed, fits, odds)
-    needed = {i for i in range(len(drawn.phase_lattices)) if is_seen(drawn, i)}
+    needed = {i for i in range(len(drawn.phase_lattices)) if drawn.shows(i)}
     return RankingExample(
         features=features,
         none=none_features(features, odds),
@@ -85,11 +83,6 @@ def make_ranking_example(
         names=tuple(fit.names for fit in fits),
         truth=tuple(sorted(drawn.phase_lattices[i] for i in needed)),
     )
-
-
-def is_seen(drawn: RandomSpecimen, index: int) -> bool:
-    """Say whether a phase shows: its strongest free line stands out, or it is the only one."""
-    return len(drawn.phase_lattices) == 1 or drawn.measured.significance(index) >= SEEN_SIGMA
 
 
 def is_right(fit: SetFit, drawn: RandomSpecimen, needed: set[int]) -> bool:

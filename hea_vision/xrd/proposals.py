@@ -8,14 +8,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from hea_sim.alloy import Composition
-from hea_sim.records import Pattern
 from hea_sim.registry import load_arrays
-from hea_vision.xrd.encoding import EncodedPattern, encode_pattern
-from hea_vision.xrd.network import OUTPUTS, STRUCTURES, PhaseProposer
-from hea_vision.xrd.question import as_composition, pattern_radiation
-from hea_vision.xrd.scans import prepare_scan
-from hea_vision.xrd.volumes import log_volume_prior
+from hea_vision.xrd.encoding import EncodedPattern
+from hea_vision.xrd.network import OUTPUTS, PhaseProposer
 
 #: The model that comes with the package.
 PROPOSER = "xrd-proposer"
@@ -40,39 +35,3 @@ def log_odds(
     scalars = torch.from_numpy(np.stack([e.scalars for e in encoded])).to(device)
     logits = model(channels, scalars).cpu().numpy()
     return [dict(zip(OUTPUTS, row.tolist())) for row in logits]
-
-
-def propose_phases(
-    patterns: Sequence[Pattern],
-    *,
-    elements: str | Sequence[str] | Composition | None = None,
-    radiation: str | float | None = None,
-    device: str = "cpu",
-    batch: int = 64,
-) -> list[dict[str, float]]:
-    """Give the network's probability of every structure type for many patterns at once: the fast mode.
-
-    No lattice is fitted and no set judged: `classify_pattern` does that.
-
-    Parameters
-    ----------
-    elements, radiation
-        As for `classify_pattern`, common to all patterns.
-    """
-    composition = as_composition(elements)
-    encoded = []
-    for pattern in patterns:
-        source = pattern_radiation(pattern, radiation)
-        scan = prepare_scan(pattern)
-        encoded.append(
-            encode_pattern(
-                scan.angles,
-                scan.intensity,
-                scan.background,
-                scan.noise,
-                source,
-                log_volume=log_volume_prior(composition),
-            )
-        )
-    odds = [row for i in range(0, len(encoded), batch) for row in log_odds(encoded[i : i + batch], device=device)]
-    return [{name: float(1 / (1 + np.exp(-row[name]))) for name in STRUCTURES} for row in odds]

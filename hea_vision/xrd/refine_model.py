@@ -28,7 +28,7 @@ import numpy as np
 from hea_sim.alloy import Composition
 from hea_sim.diffraction.families import Cell, FamilyTable, family_table
 from hea_sim.diffraction.profile import LineShape, lorentz_polarisation
-from hea_sim.diffraction.specimen import march_factors
+from hea_sim.diffraction.texture import march_factors
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.refine_kernels import add_lines
 from hea_vision.xrd.refine_records import StartPhase

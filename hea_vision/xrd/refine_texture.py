@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hea_sim.diffraction.specimen import march_factors
+from hea_sim.diffraction.texture import march_factors
 from hea_vision.xrd.refine_model import PatternModel, PhaseBlock
 from hea_vision.xrd.refine_solver import Prior, Solution, solve_positive
 

@@ -27,8 +27,6 @@ from hea_vision.xrd.network import OUTPUTS, STRUCTURES, PhaseProposer
 from hea_vision.xrd.scans import estimate_background, estimate_noise
 from hea_vision.xrd.volumes import log_volume_prior
 
-#: A phase whose strongest free line stands out by fewer standard deviations is neither asked for nor forbidden.
-SEEN_SIGMA = 5.0
 _HELD_OUT_SEED = 1_000_003
 LOG_COLUMNS = ("patterns", "seconds", "learning_rate", "training_loss", "held_out_loss", "exact_set", "mean_precision")
 
@@ -94,10 +92,10 @@ def _targets(drawn: RandomSpecimen) -> tuple[np.ndarray, np.ndarray]:
     target, weight = np.zeros(len(OUTPUTS), np.float32), np.ones(len(OUTPUTS), np.float32)
     seen: list[str] = []
     for i, name in enumerate(drawn.phase_lattices):
-        if drawn.measured.significance(i) >= SEEN_SIGMA or len(drawn.phase_lattices) == 1:
+        if drawn.shows(i):
             target[OUTPUTS.index(name)] = 1.0
             seen.append(name)
-        elif name not in seen:
+        elif name not in seen:  # too weak to be seen: neither asked for nor forbidden
             weight[OUTPUTS.index(name)] = 0.0
     for name in seen:
         weight[OUTPUTS.index(name)] = 1.0

@@ -194,7 +194,7 @@ def model_of(labeller: str) -> dict[str, str] | None:
 
 def fast_mode(seed: int) -> dict[str, Any] | None:
     """Time the fast mode on one thread, in a batch of 64 patterns (16, four times each); None where not installed."""
-    from hea_vision.xrd.proposals import propose_phases
+    from hea_vision.xrd.fast_mode import propose_phases
 
     patterns = [draw_alloy((seed, len(_PARTS), i)).rendered.pattern for i in range(16)] * (_FAST_BATCH // 16)
     try:

@@ -16,10 +16,10 @@ from hea_sim.diffraction.random_specimens import LABORATORY, draw_specimen
 from hea_sim.diffraction.specimen import (
     Measurement,
     SpecimenPhase,
-    march_factors,
     measure_specimen,
     weight_fractions,
 )
+from hea_sim.diffraction.texture import march_factors
 
 
 def _phase(name: str, elements: str, a: float, share: float, **more: object) -> SpecimenPhase:

@@ -12,9 +12,10 @@ from hea_sim.errors import InputError
 from hea_sim.records import Pattern
 from hea_sim.registry import load_card
 from hea_vision.xrd.encoding import CHANNELS, GRID_POINTS, LN_Q, encode_lines, encode_pattern
+from hea_vision.xrd.fast_mode import propose_phases
 from hea_vision.xrd.lines import find_lines
 from hea_vision.xrd.network import OUTPUTS, PhaseProposer
-from hea_vision.xrd.proposals import PROPOSER, load_proposer, log_odds, propose_phases
+from hea_vision.xrd.proposals import PROPOSER, load_proposer, log_odds
 from hea_vision.xrd.training import TrainingSettings, make_example, train_proposer
 
 from .patterns import mixture
