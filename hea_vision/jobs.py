@@ -122,6 +122,8 @@ class TrainXrdJob(StrictJob):
     held_out: int | None = Field(default=None, ge=1)
     report_every: int | None = Field(default=None, ge=1)
     seed: int | None = Field(default=None, ge=0)
+    start_from: str | None = None
+    first_number: int | None = Field(default=None, ge=0)
     workers: int | None = Field(default=None, ge=0, le=1024)
     device: str = "auto"
 

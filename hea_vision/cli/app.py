@@ -126,12 +126,24 @@ def train_xrd(
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that simulate; they change no result.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Patterns in one step.")] = None,
+    start_from: Annotated[str | None, typer.Option(help="Model whose weights to go on from.")] = None,
+    first_number: Annotated[
+        int | None, typer.Option(min=0, help="Number of the first pattern, to go on with ones not yet seen.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train the network that proposes structure types, on patterns simulated while it learns."""
     from hea_vision.cli import pattern_verbs
 
-    flags = {"patterns": patterns, "seed": seed, "device": device, "workers": workers, "batch": batch}
+    flags = {
+        "patterns": patterns,
+        "seed": seed,
+        "device": device,
+        "workers": workers,
+        "batch": batch,
+        "start_from": start_from,
+        "first_number": first_number,
+    }
     raise typer.Exit(pattern_verbs.train_xrd(out, config, flags, json))
 
 

@@ -279,7 +279,7 @@ def train_xrd(out: Path, config: Path | None, flags: Mapping[str, Any], json: bo
     given = job.model_dump(exclude_none=True, exclude={"device"})
     settings = TrainingSettings(**given, device=_device(job.device))
     train_proposer(out, settings, say=(lambda _: None) if json else say)
-    write_atomic(out / "run.toml", tomli_w.dumps(asdict(settings)))
+    write_atomic(out / "run.toml", tomli_w.dumps({k: v for k, v in asdict(settings).items() if v is not None}))
     row = {"out": out.as_posix(), "weights": "weights.safetensors", "log": "log.csv", "settings": asdict(settings)}
     if json:
         print_json(document([row], [], Provenance(seed=settings.seed, versions=versions(), settings=asdict(settings))))

@@ -2,6 +2,6 @@
 
 from hea_sim._lazy import lazy_names
 
-_NAMES = {"PATTERN_LABELLERS": "classify", "classify_pattern": "classify", "match_pattern": "matcher"}
+_NAMES = {"PATTERN_LABELLERS": "classify", "classify_pattern": "classify"}
 __all__ = sorted(_NAMES)
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

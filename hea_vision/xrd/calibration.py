@@ -33,7 +33,7 @@ from hea_vision.xrd.set_fit import SetFit
 
 #: A lattice is the right one within this relative difference.
 _SAME_LATTICE = 0.015
-_RIDGE = 0.02
+_RIDGE = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,16 +106,21 @@ def _same_phase(drawn: RandomSpecimen, index: int, name: str, a_A: float) -> boo
     return drawn.phase_lattices[index] == name and abs(np.log(a_A / truth)) < _SAME_LATTICE
 
 
-def fit_ranking(examples: Sequence[RankingExample]) -> RankingModel:
-    """Maximise the likelihood of the right candidates, or of "none" where no candidate is right."""
+def fit_ranking(examples: Sequence[RankingExample], ridge: float = _RIDGE) -> RankingModel:
+    """Maximise the likelihood of the right candidates, or of "none" where no candidate is right.
+
+    Features count in units of their spread over the candidates, so that one `ridge` suits all weights.
+    """
     n, m = len(FEATURES), len(NONE_FEATURES)
     counts = np.array([len(e.right) + 1 for e in examples])
     first = np.cumsum(counts) - counts
+    candidates = np.concatenate([e.features for e in examples])
+    mean, spread = candidates.mean(axis=0), np.maximum(candidates.std(axis=0), 1e-9)
     rows = np.zeros((counts.sum(), n + m))
     right = np.zeros(len(rows), bool)
     for e, start in zip(examples, first):
         none = start + len(e.right)
-        rows[start:none, :n], rows[none, n:] = e.features, e.none
+        rows[start:none, :n], rows[none, n:] = (e.features - mean) / spread, e.none
         right[start:none], right[none] = e.right, not e.right.any()
 
     def log_sums(score: np.ndarray) -> np.ndarray:
@@ -128,13 +133,13 @@ def fit_ranking(examples: Sequence[RankingExample]) -> RankingModel:
         good = np.where(right, score, -np.inf)
         whole, mine = log_sums(score), log_sums(good)
         p, q = np.exp(score - np.repeat(whole, counts)), np.exp(good - np.repeat(mine, counts))
-        loss = float((whole - mine).sum()) + 0.5 * _RIDGE * float(theta @ theta)
-        return loss, rows.T @ (p - q) + _RIDGE * theta
+        loss = float((whole - mine).sum()) + 0.5 * ridge * float(theta @ theta)
+        return loss, rows.T @ (p - q) + ridge * theta
 
-    start = np.zeros(n + m)
-    start[0] = 1.0
-    found = minimize(negative, start, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    return RankingModel(candidate=found.x[:n], none=found.x[n:])
+    found = minimize(negative, np.zeros(n + m), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
+    candidate, none_weights = found.x[:n] / spread, found.x[n:]
+    none_weights[0] += float(candidate @ mean)
+    return RankingModel(candidate=candidate, none=none_weights)
 
 
 #: An example with a ranking that was not fitted to it.

@@ -16,7 +16,6 @@ from hea_sim.errors import HEAError, one_line_error
 from hea_sim.records import Estimate, PatternCall, Phase
 from hea_vision.xrd.amorphous import is_amorphous
 from hea_vision.xrd.evidence import ObservedLines
-from hea_vision.xrd.lines import line_shape
 from hea_vision.xrd.order import ORDERED, OrderTest, order_tests
 from hea_vision.xrd.question import Question
 from hea_vision.xrd.refined_records import refine_set, refined_curves, refined_records
@@ -315,7 +314,7 @@ def _curves(observed: ObservedLines, fit: SetFit | None) -> dict[str, np.ndarray
     curves = {"two_theta_deg": x, "measured": lines.intensity, "background": lines.background}
     total = lines.background.copy()
     for j, line in enumerate(lines.specimen):
-        shape = line.area * line_shape(x, line.two_theta_deg, line.fwhm_deg, line.eta, lines.radiation)
+        shape = line.curve(x, lines.radiation)
         if fit is None or fit.owner[j] < 0:
             continue
         total += shape

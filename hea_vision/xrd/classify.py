@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from hea_sim.alloy import Composition
 from hea_sim.crystals import Prototype
 from hea_sim.errors import unknown_name
 from hea_sim.records import Pattern, PatternCall
+from hea_vision.xrd.question import Question, ask
 
 
-def _match_pattern(pattern: Pattern, **settings: Any) -> PatternCall:
-    from hea_vision.xrd.matcher import match_pattern
+def _match(question: Question) -> PatternCall:
+    from hea_vision.xrd.matcher import label_by_matching
 
-    return match_pattern(pattern, **settings)
+    return label_by_matching(question)
 
 
-def _label_with_network(pattern: Pattern, **settings: Any) -> PatternCall:
+def _label_with_network(question: Question) -> PatternCall:
     from hea_vision.xrd.network_labeller import label_with_network  # torch is loaded where it is used
 
-    return label_with_network(pattern, **settings)
+    return label_with_network(question)
 
 
 #: The labeller that is taken where nobody names one.
 DEFAULT_LABELLER = "network"
 #: Labellers by name.
-PATTERN_LABELLERS: dict[str, Callable[..., PatternCall]] = {
-    "matcher": _match_pattern,
+PATTERN_LABELLERS: dict[str, Callable[[Question], PatternCall]] = {
+    "matcher": _match,
     "network": _label_with_network,
 }
 
@@ -75,10 +75,12 @@ def classify_pattern(
     """
     if model not in PATTERN_LABELLERS:
         raise unknown_name("pattern labeller", model, PATTERN_LABELLERS)
-    return PATTERN_LABELLERS[model](
+    question = ask(
         pattern,
         elements=elements,
         radiation=radiation,
         structures=structures,
         volumes_from_elements=volumes_from_elements,
+        method=model,
     )
+    return PATTERN_LABELLERS[model](question)

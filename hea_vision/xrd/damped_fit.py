@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 _TOLERANCE = 1e-7
+#: Bounds of the damping; where the heaviest gains nothing, nothing will.
+_LIGHTEST, _HEAVIEST = 1e-6, 1e3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +31,7 @@ def damped_least_squares(
     scale: np.ndarray | float = 1.0,
     soft_from: float | None = None,
     max_steps: int = 25,
+    enough: float = 0.0,
 ) -> DampedFit:
     """Minimise half the sum of squared residuals.
 
@@ -40,6 +43,8 @@ def damped_least_squares(
         Typical step of each parameter.
     soft_from
         Residuals beyond this count less and less (soft L1), where given.
+    enough
+        The fit ends where a step gains no more than this, in units of the cost.
     """
     x = np.asarray(start, float)
     unit = np.broadcast_to(np.asarray(scale, float), x.shape)
@@ -55,13 +60,13 @@ def damped_least_squares(
         tried_weight, tried_cost = _soften(tried_residual, soft_from)
         if not np.isfinite(tried_cost) or tried_cost > cost:
             damping *= 8
-            if damping > 1e8:
+            if damping > _HEAVIEST:
                 break
             continue
         gained = cost - tried_cost
         x, residual, jacobian, weight, cost = x + step, tried_residual, tried_jacobian, tried_weight, tried_cost
-        damping = max(damping / 8, 1e-9)
-        if gained <= _TOLERANCE * (1e-12 + cost):
+        damping = max(damping / 8, _LIGHTEST)
+        if gained <= max(enough, _TOLERANCE * (1e-12 + cost)):
             break
     return DampedFit(x=x, jacobian=jacobian * np.sqrt(weight)[:, None], cost=cost)
 

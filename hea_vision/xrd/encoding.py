@@ -91,9 +91,10 @@ def encode_pattern(
 
 
 def encode_lines(lines: LineList, *, log_volume: tuple[float, float] | None = None) -> EncodedPattern:
-    """Encode a pattern whose background and noise are known from its line list."""
+    """Encode the scan of a line list, as it stood before any line was known: so the network has learnt it."""
+    scan = lines.scan
     return encode_pattern(
-        lines.angles, lines.intensity, lines.background, lines.noise, lines.radiation, log_volume=log_volume
+        scan.angles, scan.intensity, scan.background, scan.noise, lines.radiation, log_volume=log_volume
     )
 
 

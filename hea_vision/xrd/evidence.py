@@ -5,7 +5,7 @@ The evidence is that of a simple generative model, in nats relative to "every li
 - an observed line that a phase predicts gains log N(position; model, sigma) - log(1 / range) for its angle, and
   log N(log area; model, tau) - log(1 / 8) for its area; tau = 0.8 stands for texture and coarse grains, 0.3 for a
   good powder, with equal prior;
-- a predicted line that should have been seen and was not costs -log Phi((log limit - log area) / tau);
+- a predicted line that is not listed tells what the scan shows in its place (`hea_vision.xrd.faint`);
 - each free lattice parameter and scale costs the logarithm of prior width over posterior width, each phase the
   logarithm of its prior and of its volume per atom, which the phases of one alloy nearly share.
 
@@ -15,15 +15,14 @@ This module holds the observed side and the scan over lattices; `set_fit` fits w
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import log_ndtr
 
+from hea_vision.xrd.faint import TEXTURE_TAU, gain
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.reflections import ReflectionTable
 from hea_vision.xrd.volumes import METAL_LOG_VOLUME
 
-#: Scatter of the logarithm of a line's area about the powder value where texture or coarse grains disturb it.
-TEXTURE_TAU = 0.8
-#: The same for a good powder; a set takes whichever of the two explains its areas better.
+#: Scatter of the logarithm of a line's area in a good powder; a set takes whichever of this and TEXTURE_TAU explains
+#: its areas better.
 POWDER_TAU = 0.3
 #: Prior std of the shift that a displaced specimen gives to a line at 2 theta = 0, degrees.
 DISPLACEMENT_STD_DEG = 0.08
@@ -47,13 +46,11 @@ LOG_AREA_WIDTH = 8.0
 SHARED_LOG_VOLUME_STD = 0.12
 #: Standard deviations of the volume prior beyond which a lattice is not scanned.
 _VOLUME_REACH = 5.0
-#: Cost beyond which one missing line cannot grow.
-WORST_MISS = 8.0
 ROOT_TWO_PI = 2.5066283
 
 
 class ObservedLines:
-    """Hold the observed lines of a pattern as arrays, sorted by angle, and the limit of detection.
+    """Hold the observed lines of a pattern as arrays, sorted by angle, and what the scan shows beside them.
 
     `angle`, `angle_std`, `fwhm` (n,) in degrees; `log_area` (n,); `log_volume_prior` is (mean, std) of the logarithm
     of the volume per atom of metallic phases in A^3, sharper where the elements are known.
@@ -61,7 +58,7 @@ class ObservedLines:
 
     def __init__(self, lines: LineList, log_volume_prior: tuple[float, float] = METAL_LOG_VOLUME) -> None:
         seen = lines.specimen
-        self.source = lines
+        self.source, self.faint = lines, lines.faint
         self.wavelength_A = lines.radiation.wavelength_A
         self.angle = np.array([line.two_theta_deg for line in seen])
         self.angle_std = np.array([np.hypot(line.two_theta_std_deg, POSITION_FLOOR_DEG) for line in seen])
@@ -70,19 +67,10 @@ class ObservedLines:
         self.low, self.high = float(lines.angles[0]), float(lines.angles[-1])
         self.range_deg = self.high - self.low
         self.log_volume_prior = log_volume_prior
-        grid = np.linspace(self.low, self.high, 256)
-        self._limit_grid = grid, np.log(lines.area_limit(grid))
+        self.typical_fwhm = lines.typical_fwhm_deg
 
     def __len__(self) -> int:
         return len(self.angle)
-
-    def log_limit(self, angle: np.ndarray) -> np.ndarray:
-        """Give the logarithm of the smallest area that would have been seen."""
-        return np.interp(angle, *self._limit_grid)
-
-    def cost_of_missing(self, angle: np.ndarray, log_area: np.ndarray) -> np.ndarray:
-        """Compute what predicted lines cost that were not seen, in nats."""
-        return _cost_by_table((log_area - self.log_limit(angle)) / TEXTURE_TAU)
 
     def log_volume(self, table: ReflectionTable, a: np.ndarray | float, c: np.ndarray | float) -> np.ndarray:
         """Weigh the volume per atom by what metals, or the given elements, would have."""
@@ -97,7 +85,8 @@ class LatticeScan:
     """Score a grid of lattices of one prototype by the lines that each would newly explain.
 
     What does not depend on which lines are still free is computed once: `log_summed` (lattices, lines) the logarithm
-    of the model area that falls on an observed line, and the list of predicted families that were not seen.
+    of the model area that falls on an observed line, and the predicted families that are not among them, with what the
+    scan shows in their places.
     """
 
     def __init__(self, observed: ObservedLines, table: ReflectionTable) -> None:
@@ -109,10 +98,10 @@ class LatticeScan:
         parts = [self._place(slice(i, i + 4096)) for i in range(0, max(len(self.a_A), 1), 4096)]
         self.log_summed = np.concatenate([p[0] for p in parts])
         self._missed_row = np.concatenate([p[1] + 4096 * i for i, p in enumerate(parts)])
-        self._missed_excess = np.concatenate([p[2] for p in parts])
+        self._missed_score, self._missed_expected = (np.concatenate([p[i] for p in parts]) for i in (2, 3))
         self._log_volume = observed.log_volume(table, self.a_A, self.c_A)
 
-    def _place(self, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _place(self, part: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Attach predicted families to observed lines for a slice of the grid."""
         observed, table, a, c = self.observed, self.table, self.a_A[part], self.c_A[part]
         angle = table.two_theta_deg(a, c, observed.wavelength_A)
@@ -128,8 +117,8 @@ class LatticeScan:
         missed = inside & ~hit
         with np.errstate(divide="ignore"):
             log_summed = np.log(summed).astype(np.float32)
-        excess = np.log(model[missed]) - observed.log_limit(place[missed])
-        return log_summed, np.nonzero(missed)[0], excess
+        score, log_noise = observed.faint.look(place[missed], observed.typical_fwhm)
+        return log_summed, np.nonzero(missed)[0], score, np.log(model[missed]) - log_noise
 
     def score(self, free: np.ndarray) -> np.ndarray:
         """Score every lattice (g,) in nats, counting gains of the lines in `free` (n,) only."""
@@ -144,10 +133,10 @@ class LatticeScan:
         log_scale[useful] = np.nanmedian(ratio[useful], axis=1)
         rest = np.where(matched, ratio - log_scale[:, None], 0.0) / TEXTURE_TAU
         width = np.hypot(observed.angle_std[free], 0.05) * ROOT_TWO_PI
-        gain = np.log(observed.range_deg / width) + np.log(LOG_AREA_WIDTH / (TEXTURE_TAU * ROOT_TWO_PI))
-        score = np.where(matched, gain - 0.5 * np.minimum(rest**2, 25.0), 0.0).sum(axis=1)
-        missing = _cost_by_table((self._missed_excess + log_scale[self._missed_row]) / TEXTURE_TAU)
-        score -= np.bincount(self._missed_row, missing, minlength=len(useful))
+        listed = np.log(observed.range_deg / width) + np.log(LOG_AREA_WIDTH / (TEXTURE_TAU * ROOT_TWO_PI))
+        score = np.where(matched, listed - 0.5 * np.minimum(rest**2, 25.0), 0.0).sum(axis=1)
+        faint = gain(self._missed_score, self._missed_expected + log_scale[self._missed_row])
+        score += np.bincount(self._missed_row, faint, minlength=len(useful))
         return np.where(useful, score + self._log_volume, -np.inf)
 
 
@@ -164,15 +153,6 @@ def _lattice_grid(table: ReflectionTable) -> tuple[np.ndarray, np.ndarray]:
     first, last = np.log(table.kind.axial_ratio_range)
     grid = np.meshgrid(a, np.exp(np.arange(first, last, _SCAN_STEP[1])))
     return grid[0].ravel(), (grid[0] * grid[1]).ravel()
-
-
-_EXCESS_GRID = np.linspace(-6.0, 8.0, 1401)
-_COST_GRID = np.minimum(-log_ndtr(-_EXCESS_GRID), WORST_MISS)
-
-
-def _cost_by_table(excess: np.ndarray) -> np.ndarray:
-    """Look up -log Phi(-excess), what a line costs that should stand `excess` above the limit, in units of tau."""
-    return np.interp(excess, _EXCESS_GRID, _COST_GRID)
 
 
 def _nearest(sorted_values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

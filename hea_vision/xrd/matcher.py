@@ -7,17 +7,13 @@ hide. Probabilities are those of the evidence, flattened by a temperature (see `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from hea_sim.alloy import Composition
-from hea_sim.crystals import Prototype
-from hea_sim.records import Pattern, PatternCall
+from hea_sim.records import PatternCall
 from hea_vision.xrd.amorphous import is_amorphous
 from hea_vision.xrd.calls import SET_LEVEL, call_of_set, call_without_lines, call_without_sets
 from hea_vision.xrd.evidence import PRIORS
-from hea_vision.xrd.question import ask
+from hea_vision.xrd.question import Question
 from hea_vision.xrd.search import search_sets
 from hea_vision.xrd.set_fit import SetFit
 
@@ -27,23 +23,8 @@ EVIDENCE_TEMPERATURE = 2.0
 _LEAST_EVIDENCE = 8.0
 
 
-def match_pattern(
-    pattern: Pattern,
-    *,
-    elements: str | Sequence[str] | Composition | None = None,
-    radiation: str | float | None = None,
-    structures: Sequence[str | Prototype] | None = None,
-    volumes_from_elements: bool = True,
-) -> PatternCall:
-    """Label one pattern; the parameters are those of `hea_vision.classify_pattern`."""
-    question = ask(
-        pattern,
-        elements=elements,
-        radiation=radiation,
-        structures=structures,
-        volumes_from_elements=volumes_from_elements,
-        method="matcher",
-    )
+def label_by_matching(question: Question) -> PatternCall:
+    """Label one pattern."""
     if len(question.observed) == 0 or is_amorphous(question.lines):
         return call_without_lines(question)
     kinds = (*(question.structures or PRIORS), *question.user_structures)

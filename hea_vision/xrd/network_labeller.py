@@ -7,16 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from hea_sim.alloy import Composition
-from hea_sim.crystals import Prototype
-from hea_sim.records import Pattern, PatternCall
+from hea_sim.records import PatternCall
 from hea_sim.registry import load_arrays, load_card
 from hea_vision.xrd.amorphous import is_amorphous
 from hea_vision.xrd.calls import call_of_set, call_without_lines, call_without_sets
 from hea_vision.xrd.candidates import candidate_sets
 from hea_vision.xrd.encoding import encode_lines
 from hea_vision.xrd.proposals import PROPOSER, log_odds
-from hea_vision.xrd.question import Question, ask
+from hea_vision.xrd.question import Question
 from hea_vision.xrd.ranking import RankingModel, assemblage_probabilities, candidate_features, none_features
 from hea_vision.xrd.set_fit import SetFit
 
@@ -35,23 +33,8 @@ def load_ranking(model: str = RANKING) -> RankingModel:
     )
 
 
-def label_with_network(
-    pattern: Pattern,
-    *,
-    elements: str | Sequence[str] | Composition | None = None,
-    radiation: str | float | None = None,
-    structures: Sequence[str | Prototype] | None = None,
-    volumes_from_elements: bool = True,
-) -> PatternCall:
-    """Label one pattern; the parameters are those of `hea_vision.classify_pattern`."""
-    question = ask(
-        pattern,
-        elements=elements,
-        radiation=radiation,
-        structures=structures,
-        volumes_from_elements=volumes_from_elements,
-        method="network",
-    )
+def label_with_network(question: Question) -> PatternCall:
+    """Label one pattern."""
     if len(question.observed) == 0 or is_amorphous(question.lines):
         return call_without_lines(question)
     odds = log_odds([encode_lines(question.lines, log_volume=question.log_volume)])[0]

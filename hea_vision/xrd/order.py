@@ -16,7 +16,7 @@ from hea_sim.alloy import Composition
 from hea_sim.diffraction.profile import bragg_two_theta_deg, lorentz_polarisation
 from hea_sim.diffraction.scattering import atomic_scattering_factor, form_factor
 from hea_vision.xrd.evidence import ObservedLines
-from hea_vision.xrd.lines import line_shape
+from hea_vision.xrd.line_fit import line_shape
 from hea_vision.xrd.set_fit import SetFit
 
 #: A superlattice line counts as seen above this many standard deviations.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hea_vision.xrd.evidence import ObservedLines
+from hea_vision.xrd.network import STRUCTURES
 from hea_vision.xrd.set_fit import SetFit
 
 #: Features of a candidate set, in the order of the weights.
@@ -35,6 +36,14 @@ FEATURES = (
     "same type",  # pairs of one type
     "area misfit",  # root mean square of the log areas' misfit
     "ceramic",  # ceramic phases
+    "faint lines",  # of the phase that has fewest, up to five
+    "own lines",  # listed and faint, of the phase that has fewest, up to six
+    "missing",  # what lines cost that do not show, in tens of nats
+    "worst missing",  # of one phase
+    "network pairs",  # log odds of two lattices of A1 or A2, for or against, in tens
+    "foreign",  # unexplained share times the chance of lines of no known structure
+    "least gain",  # evidence that the least phase adds to the rest of the set, in tens of nats
+    "root of least gain",
 )
 #: Features of "none of these".
 NONE_FEATURES = ("none", "none: best evidence", "none: least unexplained", "none: network's highest log odds")
@@ -69,7 +78,28 @@ def assemblage_probabilities(
 
 def candidate_features(observed: ObservedLines, fits: Sequence[SetFit], log_odds: Mapping[str, float]) -> np.ndarray:
     """Compute the features of every fitted set, (n, features)."""
-    return np.array([_features_of(observed, fit, log_odds) for fit in fits]).reshape(len(fits), len(FEATURES))
+    rows = [
+        [*_features_of(observed, fit, log_odds), *_gain_features(gain)] for fit, gain in zip(fits, least_gains(fits))
+    ]
+    return np.array(rows).reshape(len(fits), len(FEATURES))
+
+
+def least_gains(fits: Sequence[SetFit]) -> list[float]:
+    """Tell for each set what its least phase adds to the evidence of the best candidate without it, in nats."""
+    best: dict[tuple[str, ...], float] = {(): 0.0}
+    for fit in fits:
+        best[fit.names] = max(best.get(fit.names, -np.inf), fit.log_evidence)
+    gains = []
+    for fit in fits:
+        rests = [fit.names[:i] + fit.names[i + 1 :] for i in range(len(fit.names))]
+        # A rest that is no candidate explains less than one that is.
+        known = [best[rest] for rest in rests if rest in best]
+        gains.append(fit.log_evidence - max(known, default=0.0))
+    return gains
+
+
+def _gain_features(gain: float) -> list[float]:
+    return [float(np.clip(gain, -20, 60)) / 10, float(np.sqrt(np.clip(gain, 0, 60)))]
 
 
 def none_features(features: np.ndarray, log_odds: Mapping[str, float]) -> np.ndarray:
@@ -90,6 +120,8 @@ def _features_of(observed: ObservedLines, fit: SetFit, log_odds: Mapping[str, fl
     root = np.exp(observed.log_area / 2)
     total = root.sum()
     free = fit.owner < 0
+    for i in range(len(fit.phases)):  # the order test speaks of these
+        free &= ~fit.ordering(observed, i)
     names = [p.name for p in fit.phases]
     odds = [log_odds.get(name, 0.0) for name in names]
     explained = [float((root * share).sum() / total) for share in fit.share]
@@ -104,7 +136,7 @@ def _features_of(observed: ObservedLines, fit: SetFit, log_odds: Mapping[str, fl
         fit.log_evidence / 10,
         float(np.sqrt(max(fit.log_evidence, 0.0))),
         sum(odds) / 10,
-        sum(v for k, v in log_odds.items() if v > 0 and k not in names) / 10,
+        sum(v for k, v in log_odds.items() if v > 0 and k in STRUCTURES and k not in names) / 10,
         min(odds) / 10,
         float(len(names)),
         float(max(len(names) - 2, 0)),
@@ -117,4 +149,15 @@ def _features_of(observed: ObservedLines, fit: SetFit, log_odds: Mapping[str, fl
         float(sum(n - 1 for n in Counter(names).values())),
         float(np.sqrt(np.mean(np.clip(misfit, -4, 4) ** 2))) if seen.any() else 0.0,
         float(len(names) - len(metals)),
+        float(min(5, *fit.faint_lines)),
+        float(min(6, *(n + faint for n, faint in zip(own, fit.faint_lines)))),
+        float(fit.missing.sum()) / 10,
+        float(fit.missing.max()) / 10,
+        sum(_pair_odds(names.count(name), log_odds.get(f"two {name}", 0.0)) for name in ("A1", "A2")) / 10,
+        float(root[free].sum() / total) / (1 + float(np.exp(-log_odds.get("foreign lines", 0.0)))),
     ]
+
+
+def _pair_odds(count: int, log_odds: float) -> float:
+    """Count the log odds of two lattices of a type for a set that has both, and against one that has one."""
+    return log_odds if count > 1 else -max(log_odds, 0.0) * count

@@ -140,7 +140,7 @@ class _Fit:
 
     def __post_init__(self) -> None:
         lines = self.lines
-        net = lines.intensity - lines.background
+        net = lines.intensity - lines.scan.background
         self.unit = max(float(net.max()), 1e-9 * float(np.ptp(lines.intensity)))
         points = binned(lines)
         self.measured = points.intensity / self.unit
@@ -264,7 +264,7 @@ class _Fit:
             prior=self.prior,
             solution=self.solution,
             weights=self.weights,
-            noise=np.maximum(self.lines.noise / self.unit, 1e-6),
+            noise=np.maximum(self.lines.scan.noise / self.unit, 1e-6),
             measured=self.lines.intensity / self.unit,
             unit=self.unit,
             tau=tuple(self.tau),
@@ -284,7 +284,7 @@ class _Points(NamedTuple):
 
 def binned(lines: LineList) -> _Points:
     """Average neighbouring points of a scan that is finer than its narrowest lines need."""
-    columns = (lines.angles, lines.intensity, lines.background, lines.noise)
+    columns = (lines.angles, lines.intensity, lines.scan.background, lines.scan.noise)
     narrow = min([peak_width_deg(lines), *(line.fwhm_deg for line in lines.lines)])
     size = int(
         np.clip(narrow / (_POINTS_PER_WIDTH * float(np.median(np.diff(lines.angles)))), 1, len(lines.angles) // 50)

@@ -359,8 +359,8 @@ def peak_width_deg(lines: LineList) -> float:
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks, peak_widths
 
-    net = gaussian_filter1d(lines.intensity - lines.background, 1.0, mode="nearest")
-    noise = np.median(lines.noise)
+    net = gaussian_filter1d(lines.intensity - lines.scan.background, 1.0, mode="nearest")
+    noise = np.median(lines.scan.noise)
     tops, found = find_peaks(net, prominence=max(6 * float(noise), 0.05 * float(net.max())))
     if len(tops) == 0:
         return lines.typical_fwhm_deg

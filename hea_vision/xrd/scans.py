@@ -7,43 +7,69 @@ from the scan itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import peak_widths
+from scipy.stats import norm
 
 from hea_sim.records import Pattern
 
 #: Distances in points at which differences show the noise.
 _NOISE_LAGS = (1, 2, 4, 8, 16)
+_CORRELATION_LAGS = (1, 2, 4, 8, 16, 32)
+#: Window within which the background is followed at least, degrees.
+_LEAST_WINDOW_DEG = 2.5
+#: What is so many times as wide as the strongest line is background.
+_BROAD = 8.0
+#: Width of the broadest line that counts as one, degrees.
+_WIDEST_LINE_DEG = 4.0
+#: A line whose width is measured stands out of the noise by so many standard deviations.
+_CLEAR_SIGMA = 15.0
+#: Correlation below which, at this lag and beyond, points count as independent.
+_LEAST_CORRELATION = 0.1
+#: Growth of differences from one step to two that white noise does not exceed.
+_WHITE_GROWTH = 1.12
 #: Noise given to computed patterns, relative to the strongest line: diffuse intensity is no set of lines.
 COMPUTED_NOISE = 3e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedScan:
-    """Hold a scan with what stands under its lines, arrays (n,), and the width of its strongest line."""
+    """Hold a scan with what stands under its lines, arrays (n,), and the width of its strongest line.
+
+    `computed` says that the scan was simulated without noise.
+    """
 
     angles: np.ndarray
     intensity: np.ndarray
     background: np.ndarray
     noise: np.ndarray
     typical_fwhm_deg: float
+    computed: bool = False
 
 
 def prepare_scan(pattern: Pattern) -> PreparedScan:
     """Trim a scan and estimate its noise and background."""
     angles, intensity = _trim_edges(pattern)
     noise = estimate_noise(angles, intensity)
-    if pattern.metadata.get("synthetic"):
+    computed = bool(pattern.metadata.get("synthetic"))
+    if computed:
         noise = np.maximum(noise, COMPUTED_NOISE * float(np.ptp(intensity)))
     step = float(np.median(np.diff(angles)))
     width = 0.25
     for _ in range(2):  # the window of the background follows the width of the strongest line
-        background = estimate_background(angles, intensity, window_deg=max(2.5, 5 * width))
+        background = estimate_background(angles, intensity, window_deg=max(_LEAST_WINDOW_DEG, 5 * width))
         width = _strongest_width(angles, intensity - background, noise, step)
-    return PreparedScan(angles=angles, intensity=intensity, background=background, noise=noise, typical_fwhm_deg=width)
+    return PreparedScan(
+        angles=angles,
+        intensity=intensity,
+        background=background,
+        noise=noise,
+        typical_fwhm_deg=width,
+        computed=computed,
+    )
 
 
 def _trim_edges(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
@@ -66,17 +92,69 @@ def estimate_noise(angles: np.ndarray, intensity: np.ndarray) -> np.ndarray:
     the lines, of points a few steps apart, the largest over the lags, because smoothing and resampling correlate
     neighbours.
     """
-    level = gaussian_filter1d(intensity, 8, mode="nearest")
-    floor = max(float(np.percentile(level, 5)), 1e-3 * float(np.ptp(intensity)), 1e-12)
-    level = np.maximum(level, floor)
+    level = _smooth_level(intensity)
     quiet = level <= np.percentile(level, 60)  # between the lines
+    return _noise_scales(intensity, level, quiet, _NOISE_LAGS, 0.5).max() * np.sqrt(level)
+
+
+def noise_between_lines(scan: PreparedScan, rest: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the noise (n,) and its correlation over lags from what background and `lines` (n,) leave of a scan.
+
+    Where a line stands its model may err by more than the noise; such points are left out while enough others remain.
+    Smoothing and resampling correlate neighbours: differences then grow from the first lag to the second. Lines that
+    are not known yet let them grow at large lags only; such noise is white.
+    """
+    if scan.computed:
+        return scan.noise, np.ones(1)
+    level = _smooth_level(scan.intensity)
+    quiet = (lines < scan.noise) & (level <= np.percentile(level, 100 if lines.any() else 60))
+    quiet = quiet if quiet.mean() > 0.1 else np.ones(len(level), bool)
+    # The lower quarter: lines that are not known yet make differences larger, not smaller.
+    scales = _noise_scales(rest, level, quiet, _CORRELATION_LAGS, 0.25)
+    if scales[1] < _WHITE_GROWTH * scales[0]:
+        return float(scales[:2].max()) * np.sqrt(level), np.ones(1)
+    correlation = 1 - (scales / scales.max()) ** 2
+    correlation = np.where(np.minimum.accumulate(correlation) > _LEAST_CORRELATION, correlation, 0.0)
+    lags = np.arange(_CORRELATION_LAGS[-1] + 1)
+    return float(scales.max()) * np.sqrt(level), np.interp(lags, (0, *_CORRELATION_LAGS), (1.0, *correlation))
+
+
+def background_between_lines(scan: PreparedScan, lines: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Follow what `lines` (n,) leave of a scan by straight pieces far broader than a line, (n,).
+
+    Clipping cuts into a hump that is a few of its windows wide; this does not. Points under strong lines hardly count.
+    """
+    step = float(np.median(np.diff(scan.angles)))
+    sigma = max(_LEAST_WINDOW_DEG, _BROAD * scan.typical_fwhm_deg) / 2.355 / step
+    weight = 1 / (1 + (0.2 * lines / noise) ** 2)
+    x, y = scan.angles - scan.angles.mean(), scan.intensity - lines
+    moments = [
+        gaussian_filter1d(weight * v, sigma, mode="constant", truncate=3.0)
+        for v in (np.ones_like(x), x, x * x, y, x * y)
+    ]
+    mean, square, level, slope = (m / moments[0] for m in moments[1:])
+    spread = np.maximum(square - mean**2, (0.2 * sigma * step) ** 2)
+    return level + (slope - mean * level) / spread * (x - mean)
+
+
+def _smooth_level(intensity: np.ndarray) -> np.ndarray:
+    level = gaussian_filter1d(intensity, 8, mode="nearest")
+    return np.maximum(level, max(float(np.percentile(level, 5)), 1e-3 * float(np.ptp(intensity)), 1e-12))
+
+
+def _noise_scales(
+    values: np.ndarray, level: np.ndarray, quiet: np.ndarray, lags: Sequence[int], share: float
+) -> np.ndarray:
+    """Divide the spread of differences of `quiet` points by the root of the level, for every lag.
+
+    The spread is judged by the `share` of smallest differences.
+    """
     scales = []
-    for lag in _NOISE_LAGS:
-        difference = np.abs(intensity[lag:] - intensity[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
+    for lag in lags:
+        difference = np.abs(values[lag:] - values[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
         both = quiet[lag:] & quiet[:-lag]
-        scales.append(1.4826 * float(np.median(difference[both] if both.sum() > 50 else difference)))
-    scale = max(*scales, 1e-6 * np.sqrt(floor))
-    return scale * np.sqrt(level)
+        scales.append(float(np.quantile(difference[both] if both.sum() > 50 else difference, share)))
+    return np.maximum(np.array(scales) / norm.ppf(0.5 + share / 2), 1e-6 * float(np.sqrt(level.min())))
 
 
 def estimate_background(angles: np.ndarray, intensity: np.ndarray, *, window_deg: float) -> np.ndarray:
@@ -98,14 +176,18 @@ def estimate_background(angles: np.ndarray, intensity: np.ndarray, *, window_deg
 
 
 def _strongest_width(angles: np.ndarray, net: np.ndarray, noise: np.ndarray, step: float) -> float:
-    """Measure the full width at half maximum of the strongest line, in degrees."""
-    smooth = gaussian_filter1d(net, max(1.0, 0.03 / step), mode="nearest")
-    top = int(np.argmax(smooth / np.sqrt(noise)))
-    peaks = np.array([top])
-    with np.errstate(all="ignore"):
-        import warnings
+    """Measure the full width at half maximum of the strongest line, in degrees.
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            width = float(peak_widths(smooth, peaks, rel_height=0.5)[0][0]) * step
-    return float(np.clip(width, 3 * step, 4.0))
+    The scan is smoothed no more than it takes for that line to stand clear of the noise.
+    """
+    for sigma in np.geomspace(1.0, max(_WIDEST_LINE_DEG / step / 2.355, 2.0), 9):
+        curve = gaussian_filter1d(net, sigma, mode="nearest")
+        clear = float((curve / noise).max()) * np.sqrt(2 * np.sqrt(np.pi) * sigma)
+        if clear > _CLEAR_SIGMA:
+            break
+    top = int(np.argmax(curve / noise))
+    below = np.flatnonzero(curve < curve[top] / 2)
+    left = below[below < top].max(initial=0)
+    right = below[below > top].min(initial=len(curve) - 1)
+    squared = ((right - left - 1) * step) ** 2 - (2.355 * float(sigma) * step) ** 2
+    return float(np.clip(np.sqrt(max(squared, 0.0)), 3 * step, _WIDEST_LINE_DEG))

@@ -7,18 +7,21 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from hea_sim.crystals import Prototype
-from hea_sim.diffraction.profile import bragg_two_theta_deg
 from hea_vision.xrd.evidence import PRIORS, LatticeScan, ObservedLines
 from hea_vision.xrd.reflections import ReflectionTable, reflection_table
 from hea_vision.xrd.set_fit import Candidate, SetFit, fit_set
 
 #: Sets of one size that are kept and extended.
 _BEAM = 6
-#: Lattices of one prototype that are refined after a scan.
+#: Lattices of one prototype that a scan keeps, the nats each must promise, and how many types and further lattices are
+#: fitted to extend a set.
 _PER_PROTOTYPE = 3
+_LEAST_SCORE = 3.0
+_TYPES_FITTED = 12
+_FURTHER_FITTED = 8
 MAX_PHASES = 3
 #: With more unexplained lines than this, one more phase cannot make sense of a pattern.
-_HOPELESS_LINES = 14
+_HOPELESS_LINES = 30
 
 
 def search_sets(
@@ -79,19 +82,33 @@ def _extend(
     phases = () if base is None else base.phases
     floor = 0.0 if base is None else base.log_evidence
     out = []
-    for scan in scans:
-        if free.sum() < (_least_lines(scan.table, single_lines) if phases else 1):
+    for candidate in _promising(scans, free):
+        fit = fit_set(observed, (*phases, candidate))
+        if fit is None or fit.log_evidence <= floor - slack or _same_lattice_twice(fit):
             continue
-        for candidate in _best_lattices(scan, free):
-            fit = fit_set(observed, (*phases, candidate))
-            if fit is None or fit.log_evidence <= floor - slack or _same_lattice_twice(fit):
-                continue
-            if all(
-                _own_lines(observed, fit, i) >= min(_least_lines(p.table, single_lines), len(observed))
-                for i, p in enumerate(fit.phases)
-            ):
-                out.append(fit)
+        if all(_stands(observed, fit, i, single_lines) for i in range(len(fit.phases))):
+            out.append(fit)
     return out
+
+
+def _promising(scans: Sequence[LatticeScan], free: np.ndarray) -> list[Candidate]:
+    """List the lattices worth a fit: the best of every type, and further ones while they are among the best of all."""
+    if not free.any():
+        return []
+    first, further = [], []
+    for scan in scans:
+        scored = _best_lattices(scan, free)
+        first += scored[:1]
+        further += scored[1:]
+    first.sort(key=lambda pair: -pair[0])
+    further.sort(key=lambda pair: -pair[0])
+    return [candidate for _, candidate in [*first[:_TYPES_FITTED], *further[:_FURTHER_FITTED]]]
+
+
+def _stands(observed: ObservedLines, fit: SetFit, index: int, single_lines: Collection[str]) -> bool:
+    """Say whether enough lines of a phase are its own, listed ones and faint ones."""
+    least = _least_lines(fit.phases[index].table, single_lines)
+    return _own_lines(observed, fit, index) + int(fit.faint_lines[index]) >= min(least, len(observed))
 
 
 def _least_lines(table: ReflectionTable, single_lines: Collection[str]) -> int:
@@ -104,27 +121,10 @@ def _least_lines(table: ReflectionTable, single_lines: Collection[str]) -> int:
 def _own_lines(observed: ObservedLines, fit: SetFit, index: int) -> int:
     """Count the lines that a phase has to itself: no other phase gives them, nor would by ordering."""
     own = (fit.owner == index) & (fit.share[index] > 0.6)
-    for i, other in enumerate(fit.phases):
+    for i in range(len(fit.phases)):
         if i != index:
-            own &= ~_at_superlattice(observed, other, fit.displacement_deg)
+            own &= ~fit.ordering(observed, i)
     return int(own.sum())
-
-
-def _at_superlattice(observed: ObservedLines, phase: Candidate, displacement_deg: float) -> np.ndarray:
-    """Say which observed lines (n,) stand where order would put lines of a bcc or fcc phase."""
-    if phase.name not in ("A1", "A2"):
-        return np.zeros(len(observed), bool)
-    grid = np.arange(6)
-    h, k, m = (g.ravel() for g in np.meshgrid(grid, grid, grid))
-    allowed = (h + k + m) % 2 == 0 if phase.name == "A2" else (h % 2 == k % 2) & (k % 2 == m % 2)
-    squares = np.setdiff1d(h**2 + k**2 + m**2, (h**2 + k**2 + m**2)[allowed])
-    angle = bragg_two_theta_deg(phase.a_A / np.sqrt(squares), observed.wavelength_A)
-    angle = angle + displacement_deg * np.cos(np.radians(angle) / 2)
-    angle = angle[np.isfinite(angle)]
-    if angle.size == 0:
-        return np.zeros(len(observed), bool)
-    distance = np.abs(observed.angle[:, None] - angle[None, :]).min(axis=1)
-    return distance < np.maximum(3.5 * observed.angle_std, 0.3 * observed.fwhm)
 
 
 def _same_lattice_twice(fit: SetFit) -> bool:
@@ -136,13 +136,14 @@ def _same_lattice_twice(fit: SetFit) -> bool:
     return False
 
 
-def _best_lattices(scan: LatticeScan, free: np.ndarray) -> list[Candidate]:
-    """Keep the best separate maxima of a scan."""
+def _best_lattices(scan: LatticeScan, free: np.ndarray) -> list[tuple[float, Candidate]]:
+    """Keep the best separate maxima of a scan, with their scores."""
     score, a, c = scan.score(free), scan.a_A, scan.c_A
-    kept: list[Candidate] = []
+    kept: list[tuple[float, Candidate]] = []
     for index in np.argsort(-score)[:400]:
-        if not np.isfinite(score[index]) or score[index] <= 0 or len(kept) >= _PER_PROTOTYPE:
+        if not score[index] > _LEAST_SCORE or len(kept) >= _PER_PROTOTYPE:
             break
-        if all(abs(np.log(a[index] / k.a_A)) > 0.004 or abs(np.log(c[index] / k.c_A)) > 0.006 for k in kept):
-            kept.append(Candidate(table=scan.table, a_A=float(a[index]), c_A=float(c[index])))
+        if all(abs(np.log(a[index] / k.a_A)) > 0.004 or abs(np.log(c[index] / k.c_A)) > 0.006 for _, k in kept):
+            found = Candidate(table=scan.table, a_A=float(a[index]), c_A=float(c[index]))
+            kept.append((float(score[index]), found))
     return kept

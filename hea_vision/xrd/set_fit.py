@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from hea_vision.xrd.damped_fit import damped_least_squares
 from hea_vision.xrd.evidence import (
@@ -16,14 +15,20 @@ from hea_vision.xrd.evidence import (
     PRIORS,
     ROOT_TWO_PI,
     SHARED_LOG_VOLUME_STD,
-    TEXTURE_TAU,
-    WORST_MISS,
     ObservedLines,
 )
+from hea_vision.xrd.faint import BEST_FAINT, TEXTURE_TAU, gain_and_slope
 from hea_vision.xrd.reflections import ReflectionTable
+from hea_vision.xrd.superlattice import at_superlattice
 
 #: A lattice outside the range of its prototype costs this much.
 _OUT_OF_RANGE = 20.0
+#: An unlisted line that tells more than this, in nats, counts as seen.
+_TELLING = 1.0
+#: Evidence that a last step of a fit may leave, in nats.
+_NATS = 0.01
+#: Cost beyond which volumes that lie apart cannot weigh.
+_WORST_SPREAD = 8.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +50,9 @@ class SetFit:
     """Hold a set of phases fitted to the n observed lines.
 
     `log_evidence` in nats; `owner` (n,) the phase that gives most of a line, -1 where none; `share` (phases, n) of
-    each line's model; `model_area` (phases, n); `a_std_A`, `c_std_A`, `log_scale`, `log_scale_std` (phases,).
+    each line's model; `model_area` (phases, n); `a_std_A`, `c_std_A`, `log_scale`, `log_scale_std` (phases,);
+    `faint_lines` (phases,) counts unlisted lines that the scan shows in their places, `missing` (phases,) is what lines
+    cost that it should show and does not, in nats.
     """
 
     phases: tuple[Candidate, ...]
@@ -58,11 +65,20 @@ class SetFit:
     c_std_A: np.ndarray
     log_scale: np.ndarray
     log_scale_std: np.ndarray
+    faint_lines: np.ndarray
+    missing: np.ndarray
 
     @property
     def names(self) -> tuple[str, ...]:
         """Give the structure types, sorted."""
         return tuple(sorted(phase.name for phase in self.phases))
+
+    def ordering(self, observed: ObservedLines, index: int) -> np.ndarray:
+        """Say which observed lines (n,) stand where order of a phase would put lines."""
+        phase = self.phases[index]
+        tolerance = np.maximum(3.5 * observed.angle_std, 0.3 * observed.fwhm)
+        place = (phase.name, phase.a_A, observed.wavelength_A, self.displacement_deg)
+        return at_superlattice(observed.angle, tolerance, *place)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +97,7 @@ class _Scales:
     log_scale: np.ndarray
     log_scale_std: np.ndarray
     area: np.ndarray  # (phases, lines)
-    missing: float
+    told: np.ndarray  # (m,) what unlisted families tell
 
     @property
     def owner(self) -> np.ndarray:
@@ -93,9 +109,11 @@ def fit_set(observed: ObservedLines, phases: Sequence[Candidate]) -> SetFit | No
     """Refine a set and compute its evidence; None where a phase loses its lattice or its last line."""
     current, displacement = tuple(phases), 0.0
     covariance = np.zeros((1, 1))
+    start: np.ndarray | None = None
     for step in range(4):
         predicted = _predict(observed, current, displacement, coarse=step < 2)
-        scales = _fit_scales(observed, predicted, len(current))
+        scales = _fit_scales(observed, predicted, len(current), start=start, last=step == 3)
+        start = scales.log_scale
         if set(range(len(current))) - set(scales.owner.tolist()):
             return None
         if step < 3:
@@ -132,14 +150,17 @@ def _predict(
     return _Predicted(angle=angle, log_model=log_model, phase=owner, family=family, line=line)
 
 
-def _fit_scales(observed: ObservedLines, predicted: _Predicted, n_phases: int) -> _Scales:
-    """Fit one scale a phase to the logarithms of areas; predicted but unseen lines pull a scale down."""
+def _fit_scales(
+    observed: ObservedLines, predicted: _Predicted, n_phases: int, *, start: np.ndarray | None, last: bool
+) -> _Scales:
+    """Fit one scale a phase to the logarithms of areas and to what the scan shows in the places of other lines."""
     hit = predicted.line >= 0
     unit = np.zeros((n_phases, len(observed)))
     np.add.at(unit, (predicted.phase[hit], predicted.line[hit]), np.exp(predicted.log_model[hit]))
     matched = unit.sum(axis=0) > 0
-    limit = observed.log_limit(predicted.angle[~hit])
     log_model, owner = predicted.log_model[~hit], predicted.phase[~hit]
+    seen, log_noise = observed.faint.look(predicted.angle[~hit], _widths(observed, unit)[owner])
+    log_expected = log_model - log_noise
 
     target, present = observed.log_area[matched], unit[:, matched]
 
@@ -148,24 +169,38 @@ def _fit_scales(observed: ObservedLines, predicted: _Predicted, n_phases: int) -
         total = parts.sum(axis=0) + 1e-300
         ratio = (target - np.log(total)) / TEXTURE_TAU
         slope = np.where(np.abs(ratio) < 5, -parts / (total * TEXTURE_TAU), 0.0).T
-        excess = (log_model + theta[owner] - limit) / TEXTURE_TAU
-        log_chance = log_ndtr(-excess)
-        root = np.sqrt(2 * np.minimum(-log_chance, WORST_MISS))
-        hazard = np.exp(-0.5 * excess**2 - log_chance) / (ROOT_TWO_PI * TEXTURE_TAU)
-        climb = np.where(-log_chance < WORST_MISS, hazard / np.maximum(root, 1e-9), 0.0)
-        missed = np.zeros((len(owner), n_phases))
-        missed[np.arange(len(owner)), owner] = climb
-        return np.concatenate([np.clip(ratio, -5, 5), root]), np.concatenate([slope, missed])
+        told, climb = gain_and_slope(seen, log_expected + theta[owner])
+        root = np.sqrt(2 * np.maximum(BEST_FAINT - told, 1e-9))
+        faint = np.zeros((len(owner), n_phases))
+        faint[np.arange(len(owner)), owner] = -climb / np.maximum(root, 1e-3)
+        return np.concatenate([np.clip(ratio, -5, 5), root]), np.concatenate([slope, faint])
 
-    fit = damped_least_squares(model, _initial_scales(observed, unit))
+    fit = damped_least_squares(
+        model, _initial_scales(observed, unit) if start is None else start, enough=_NATS if last else 0.3
+    )
     curvature = fit.jacobian.T @ fit.jacobian + 1e-4 * np.eye(n_phases)
-    missing = observed.cost_of_missing(predicted.angle[~hit], log_model + fit.x[owner])
+    told = _shared_gain(predicted.angle[~hit], seen, log_expected + fit.x[owner], observed.typical_fwhm)
     return _Scales(
         log_scale=fit.x,
         log_scale_std=np.clip(np.sqrt(np.diag(np.linalg.inv(curvature))), 0.05, 3.0),
         area=np.exp(fit.x)[:, None] * unit,
-        missing=float(missing.sum()),
+        told=told,
     )
+
+
+def _widths(observed: ObservedLines, unit: np.ndarray) -> np.ndarray:
+    """Give the width of each phase's lines (phases,): the mean over the lines that are mostly its own."""
+    weight = np.where(unit > 0.6 * unit.sum(axis=0), unit, 0.0)
+    total = weight.sum(axis=1)
+    return np.where(total > 0, weight @ observed.fwhm / np.where(total > 0, total, 1.0), observed.typical_fwhm)
+
+
+def _shared_gain(angle: np.ndarray, seen: np.ndarray, log_expected: np.ndarray, fwhm: float) -> np.ndarray:
+    """Compute what each unlisted line tells (m,), in nats; lines in one place share what the scan shows there."""
+    expected = np.exp(np.clip(log_expected, -20, 20))
+    near = np.abs(angle[:, None] - angle) < 0.5 * fwhm
+    total = near @ expected
+    return gain_and_slope(seen, np.log(total))[0] * expected / total
 
 
 def _initial_scales(observed: ObservedLines, unit: np.ndarray) -> np.ndarray:
@@ -254,7 +289,8 @@ def _finish(
     rest = (moment[seen] / total[seen] - observed.angle[seen]) / observed.angle_std[seen]
     position = np.log(observed.range_deg / (observed.angle_std[seen] * ROOT_TWO_PI)) - 0.5 * np.minimum(rest**2, 25.0)
     evidence = float(position.sum()) + _area_evidence(observed.log_area[seen] - np.log(total[seen]))
-    evidence -= scales.missing + 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
+    evidence += float(scales.told.sum())
+    evidence -= 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
     # A pseudo-inverse gives no variance to what the lines do not determine: there the prior stays as wide as it was.
     std = np.sqrt(np.maximum(np.diag(covariance), 0.0))[:-1]
     std = np.where(std > 1e-7, std, 1.0)
@@ -279,7 +315,21 @@ def _finish(
         c_std_A=np.array(c_std),
         log_scale=scales.log_scale,
         log_scale_std=scales.log_scale_std,
+        missing=np.bincount(predicted.phase[~hit], -np.minimum(scales.told, 0.0), minlength=len(phases)),
+        faint_lines=_faint_lines(observed, phases, displacement, predicted, scales.told),
     )
+
+
+def _faint_lines(
+    observed: ObservedLines, phases: Sequence[Candidate], displacement: float, predicted: _Predicted, told: np.ndarray
+) -> np.ndarray:
+    """Count the unlisted lines of each phase that the scan shows, without those that order of another would give."""
+    angle, owner = (v[predicted.line < 0] for v in (predicted.angle, predicted.phase))
+    shown = told > _TELLING
+    for i, phase in enumerate(phases):
+        place = (phase.name, phase.a_A, observed.wavelength_A, displacement)
+        shown &= (owner == i) | ~at_superlattice(angle, 0.5 * observed.typical_fwhm, *place)
+    return np.bincount(owner, shown, minlength=len(phases))
 
 
 def _area_evidence(log_ratio: np.ndarray) -> float:
@@ -297,7 +347,7 @@ def _volume_spread(phases: Sequence[Candidate]) -> float:
         float(np.log(x.table.volume_A3(x.a_A, x.c_A) / x.table.atoms_per_cell)) for x in phases if x.table.kind.metallic
     ]
     spread = np.array(volumes) - np.mean(volumes) if volumes else np.zeros(1)
-    return float(min(0.5 * np.sum((spread / SHARED_LOG_VOLUME_STD) ** 2), WORST_MISS))
+    return float(min(0.5 * np.sum((spread / SHARED_LOG_VOLUME_STD) ** 2), _WORST_SPREAD))
 
 
 def _log_prior(observed: ObservedLines, phase: Candidate, std: np.ndarray) -> float:

@@ -6,6 +6,7 @@ number of workers and goes on after a kill where its last checkpoint stands. Hel
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import time
@@ -24,6 +25,7 @@ from hea_sim.documents import write_atomic
 from hea_sim.errors import HEAError, InputError
 from hea_vision.xrd.encoding import EncodedPattern, encode_pattern
 from hea_vision.xrd.network import OUTPUTS, STRUCTURES, PhaseProposer
+from hea_vision.xrd.proposals import load_proposer
 from hea_vision.xrd.scans import estimate_background, estimate_noise
 from hea_vision.xrd.volumes import log_volume_prior
 
@@ -33,9 +35,15 @@ LOG_COLUMNS = ("patterns", "seconds", "learning_rate", "training_loss", "held_ou
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """Set a training run; `patterns` in all, at `batch` a step, with `held_out` patterns to judge it."""
+    """Set a training run; `patterns` in all, at `batch` a step, with `held_out` patterns to judge it.
+
+    `start_from` names a model of the registry whose weights the run begins with; `first_number` is the number of its
+    first pattern, so that a continued run sees new ones.
+    """
 
     patterns: int = 140_000
+    start_from: str | None = None
+    first_number: int = 0
     batch: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -157,7 +165,8 @@ def train_proposer(
 
 
 def _train(out: Path, job: TrainingSettings, say: Callable[[str], None]) -> PhaseProposer:
-    model = PhaseProposer().to(job.device)
+    model = PhaseProposer() if job.start_from is None else copy.deepcopy(load_proposer(job.start_from))
+    model = model.to(job.device)
     averaged = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
     )
@@ -168,7 +177,7 @@ def _train(out: Path, job: TrainingSettings, say: Callable[[str], None]) -> Phas
     started, losses = time.perf_counter(), []
     next_report = done + job.report_every
     model.train()
-    for batch in _batches(job, job.seed, done, job.patterns - done):
+    for batch in _batches(job, job.seed, job.first_number + done, job.patterns - done):
         rate = _learning_rate(job, done)
         for group in optimiser.param_groups:
             group["lr"] = rate

@@ -1,4 +1,4 @@
-"""Measure the diffraction engine: accuracy against peers, time of simulated cells, cost against the number of atoms.
+"""Measure the diffraction engine: accuracy against peers, time of simulated cells, cost against atoms and patterns.
 
 python tests/benchmarks/xrd_engine.py [--quick] [--json FILE] [--plot FILE.png] [--no-peers]
 
@@ -29,8 +29,10 @@ from hea_sim.diffraction import powder_lines, powder_pattern
 from hea_sim.diffraction.debye import debye_pattern
 from hea_sim.diffraction.on_lattice import LatticeOccupation, on_lattice_pattern
 from hea_sim.diffraction.radiation import radiation
+from hea_sim.diffraction.random_specimens import RandomSpecimen, draw_specimen
 from hea_sim.diffraction.scattering import WithoutDispersion
 from hea_sim.documents import to_jsonable, versions, write_json
+from hea_sim.errors import HEAError
 
 CU_A = 1.5405929
 RANGE_DEG = (20.0, 100.0)
@@ -260,31 +262,60 @@ def cost_rows(quick: bool, peers: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def plot(rows: list[dict[str, Any]], file: Path) -> None:
-    """Draw time against atoms, both logarithmic."""
+def pattern_cost_rows(quick: bool, peers: bool) -> list[dict[str, Any]]:
+    """Time the ways against the number of patterns: random specimens as networks learn from, cells of sigma."""
+    angles = np.arange(RANGE_DEG[0], RANGE_DEG[1], 0.02)
+    crystal = build_crystal("sigma", {"A": "Fe", "B": "Cr"}, a_A=8.80)
+    rng = np.random.default_rng(0)
+    ways: dict[str, Callable[[], Any]] = {
+        "random specimens": lambda: _draw(rng),
+        "sigma, whole pattern": lambda: powder_pattern(crystal, CU_A, two_theta_deg=angles),
+    }
+    if peers:
+        ways["pymatgen, sigma, lines"] = lambda: pymatgen_lines(crystal, CU_A, RANGE_DEG)
+    rows = []
+    for way, call in ways.items():
+        call()
+        for n in (1, 10, 100) if quick or way.startswith("pymatgen") else (1, 10, 100, 1000):
+            rows.append({"way": way, "patterns": n, "seconds": seconds(lambda c=call, n=n: [c() for _ in range(n)])[0]})
+    return rows
+
+
+def _draw(rng: np.random.Generator) -> RandomSpecimen | None:
+    """Draw one specimen; None where its lattice has no line in range."""
+    try:
+        return draw_specimen(rng)
+    except HEAError:
+        return None
+
+
+def plot(result: dict[str, list[dict[str, Any]]], file: Path) -> None:
+    """Draw time against atoms and against patterns, all axes logarithmic."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    styles = {
-        "on-lattice FFT": ("#0072B2", "o"),
-        "displaced, matrix products": ("#D55E00", "s"),
-        "Debye equation": ("#009E73", "^"),
-        "pymatgen": ("#666666", "D"),
-    }
-    figure, axes = plt.subplots(figsize=(3.5, 3.2), dpi=300)
-    for way, (colour, marker) in styles.items():
-        here = [(r["atoms"], r["seconds"]) for r in rows if r["way"] == way]
-        if here:
-            n, t = np.array(sorted(here)).T
-            axes.loglog(n, t, marker + "-", color=colour, ms=4, lw=1.2, label=way)
-    axes.set_xlabel("number of atoms")
-    axes.set_ylabel("CPU time of one pattern (s)")
-    axes.grid(which="major", color="0.9", lw=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", direction="in", top=True, right=True)
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.2)
+    figure, panels = plt.subplots(1, 2, figsize=(7.0, 3.4), dpi=300)
+    looks = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#666666", "D")]
+    for axes, key, count, label in zip(
+        panels,
+        ("cost", "pattern_cost"),
+        ("atoms", "patterns"),
+        ("CPU time of one pattern (s)", "CPU time of all patterns (s)"),
+    ):
+        rows = result[key]
+        for way, (colour, marker) in zip(dict.fromkeys(r["way"] for r in rows), looks):
+            n, t = np.array(sorted((r[count], r["seconds"]) for r in rows if r["way"] == way)).T
+            axes.loglog(n, np.maximum(t, 1e-4), marker + "-", color=colour, ms=4, lw=1.2, label=way)
+        axes.set_xlabel(f"number of {count}")
+        axes.set_ylabel(label)
+        axes.grid(which="major", color="0.9", lw=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(which="both", direction="in", top=True, right=True)
+        axes.legend(
+            frameon=False, fontsize=7, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0), columnspacing=1.0
+        )
     figure.tight_layout()
     figure.savefig(file)
     plt.close(figure)
@@ -314,11 +345,12 @@ def main() -> None:
         "accuracy": accuracy_rows() if peers else [],
         "speed": speed_rows(8, peers),
         "cost": cost_rows(args.quick, peers),
+        "pattern_cost": pattern_cost_rows(args.quick, peers),
     }
     for rows in result.values():
         show(rows)
     if args.plot:
-        plot(result["cost"], args.plot)
+        plot(result, args.plot)
     if args.json:
         threads = os.environ.get("OMP_NUM_THREADS", "not set")
         machine = platform.processor() or platform.machine()

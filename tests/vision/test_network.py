@@ -11,6 +11,7 @@ from hea_sim.diffraction.radiation import radiation
 from hea_sim.errors import InputError
 from hea_sim.records import Pattern
 from hea_sim.registry import load_card
+from hea_vision.xrd import training
 from hea_vision.xrd.encoding import CHANNELS, GRID_POINTS, LN_Q, encode_lines, encode_pattern
 from hea_vision.xrd.fast_mode import propose_phases
 from hea_vision.xrd.lines import find_lines
@@ -83,6 +84,21 @@ def test_training_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path: Path)
         assert [int(row["patterns"]) for row in csv.DictReader(stream)] == [8, 16, 24]
     with pytest.raises(InputError, match="other settings \\(patterns\\)"):
         train_proposer(tmp_path / "cut", settings(32, 8), say=lambda _: None)
+
+
+def test_a_run_goes_on_from_a_model_with_patterns_not_yet_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        training, "make_example", lambda seed, number: seen.append(number) or make_example(seed, number)
+    )
+    settings = TrainingSettings(
+        patterns=8, batch=8, held_out=2, learning_rate=0.0, start_from=PROPOSER, first_number=70, workers=0
+    )
+    network = train_proposer(tmp_path, settings, say=lambda _: None)
+    assert seen[-8:] == list(range(70, 78))
+    for one, two in zip(network.parameters(), load_proposer().parameters()):
+        assert torch.equal(one, two)  # a rate of zero moves nothing: the weights are those of the model
+    assert not load_proposer().training
 
 
 def test_the_shipped_network_is_the_one_of_its_card_and_knows_plain_patterns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_derivatives_are_finite_differences(known: bool) -> None:
     model = PatternModel(
         lines, starts_of(specimen.phases), lines.angles, instrument=instrument() if known else None, monochromator=1.0
     )
-    theta = starting_prior(model, lines, lines.background / 5000).mean
+    theta = starting_prior(model, lines, lines.scan.background / 5000).mean
     theta[model.tube] = 0.01
     model.axes[0], theta[model.blocks[0].march] = (1, 1, 1), 0.2
     model.activate(np.ones(model.size, bool))
@@ -212,14 +213,9 @@ def test_order_of_phases_does_not_matter() -> None:
 
 def test_units_of_intensity_scale_only_the_scale() -> None:
     lines = lines_of(measured(gain=1.0))
-    tenfold = LineList(
-        **{
-            **lines.__dict__,
-            "intensity": 10 * lines.intensity,
-            "background": 10 * lines.background,
-            "noise": 10 * lines.noise,
-        }
-    )
+    scan, ten_times = lines.scan, ("intensity", "background", "noise")
+    scan = replace(scan, **{name: 10 * getattr(scan, name) for name in ten_times})
+    tenfold = replace(lines, scan=scan)
     one, ten = refine_pattern(lines, starts_of()), refine_pattern(tenfold, starts_of())
     np.testing.assert_allclose(ten.fitted, 10 * one.fitted, rtol=1e-6)
     for first, second in zip(one.phases, ten.phases):

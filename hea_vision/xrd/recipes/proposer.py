@@ -37,7 +37,7 @@ def install(run: Path, settings: TrainingSettings, folder: Path) -> ModelCard:
                 name="simulated powder patterns",
                 source="hea_sim.diffraction.random_specimens, drawn while it learns",
                 licence="GPL-3.0-or-later (this project)",
-                used=f"{last['patterns']} patterns, each seen once",
+                used=f"{settings.first_number + int(last['patterns'])} patterns, each seen once",
             ),
         ),
         scores={
@@ -52,7 +52,7 @@ def install(run: Path, settings: TrainingSettings, folder: Path) -> ModelCard:
             ),
         },
         seeds={"training": settings.seed},
-        remake=f"python -m hea_vision.xrd.recipes.proposer --out FOLDER --patterns {settings.patterns} --install",
+        remake=_remake(settings),
         licence="GPL-3.0-or-later",
         citation="this project",
         notes=(
@@ -63,8 +63,33 @@ def install(run: Path, settings: TrainingSettings, folder: Path) -> ModelCard:
     )
     # Half precision halves the file; it moves the log odds by less than 0.01.
     arrays = {name: np.asarray(a, np.float16) for name, a in load_file(run / "weights.safetensors").items()}
-    write_atomic(folder / LOG_FILE, (run / LOG_FILE).read_text(encoding="utf-8"))
+    write_atomic(folder / LOG_FILE, _whole_log(run, settings))
     return save_model(folder, card, arrays, network=True)
+
+
+def _whole_log(run: Path, settings: TrainingSettings) -> str:
+    """Join the log of a continued run to that of the run before; patterns and seconds go on."""
+    log = (run / LOG_FILE).read_text(encoding="utf-8")
+    if settings.start_from is None:
+        return log
+    before = (MODELS / settings.start_from / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    rows = [line.split(",") for line in log.splitlines()[1:]]
+    done, seconds = (int(v) for v in before[-1].split(",")[:2])
+    return (
+        "\n".join([*before, *(",".join([str(done + int(p)), str(seconds + int(s)), *rest]) for p, s, *rest in rows)])
+        + "\n"
+    )
+
+
+def _remake(settings: TrainingSettings) -> str:
+    """Say how to make the model again; a continued run needs the run that it continues first."""
+    command = "python -m hea_vision.xrd.recipes.proposer"
+    last = f"{command} --out FOLDER --patterns {settings.patterns}"
+    if settings.start_from is None:
+        return f"{last} --install"
+    first = f"{command} --out FIRST --patterns {settings.first_number} --install"
+    go_on = f"--start-from {settings.start_from} --first-number {settings.first_number}"
+    return f"{first} && {last} {go_on} --learning-rate {settings.learning_rate:g} --install"
 
 
 def main() -> None:
@@ -73,6 +98,9 @@ def main() -> None:
     default = TrainingSettings()
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--patterns", type=int, default=default.patterns)
+    parser.add_argument("--start-from", default=None, help="model of the registry to go on from")
+    parser.add_argument("--first-number", type=int, default=0, help="number of the first pattern of a continued run")
+    parser.add_argument("--learning-rate", type=float, default=default.learning_rate)
     parser.add_argument("--seed", type=int, default=default.seed)
     parser.add_argument("--device", default=default.device)
     parser.add_argument("--workers", type=int, default=default.workers)
@@ -81,6 +109,9 @@ def main() -> None:
     args = parser.parse_args()
     settings = TrainingSettings(
         patterns=args.patterns,
+        start_from=args.start_from,
+        first_number=args.first_number,
+        learning_rate=args.learning_rate,
         seed=args.seed,
         device=args.device,
         workers=args.workers,
