@@ -46,8 +46,8 @@ _ROUNDS = 6
 class LineList:
     """Hold the lines of a pattern with what stood under them.
 
-    `background` and `noise` (n,) on the pattern's angles; `eta` is the Lorentzian share of the lines, `scan` the scan
-    before any line was known, `faint` what is left of it where none is listed.
+    `background` and `noise` (n,) on the pattern's angles, `correlation` (lags,) of the noise; `eta` is the Lorentzian
+    share of the lines, `scan` the scan before any line was known, `faint` what is left of it where none is listed.
     """
 
     pattern: Pattern
@@ -55,6 +55,7 @@ class LineList:
     scan: PreparedScan
     background: np.ndarray
     noise: np.ndarray
+    correlation: np.ndarray
     lines: tuple[Line, ...]
     eta: float
     faint: FaintField
@@ -75,6 +76,11 @@ class LineList:
         return self.scan.typical_fwhm_deg
 
     @property
+    def dependence_points(self) -> float:
+        """Tell over how many points the noise is the same: 1 for white noise, more where the scan was smoothed."""
+        return 2 * float(self.correlation.sum()) - 1
+
+    @property
     def specimen(self) -> tuple[Line, ...]:
         """Give the lines that no tube impurity explains."""
         return tuple(line for line in self.lines if line.origin == "specimen")
@@ -91,6 +97,7 @@ def find_lines(pattern: Pattern, radiation: Radiation) -> LineList:
         scan=search.scan,
         background=search.background,
         noise=search.noise,
+        correlation=search.correlation,
         lines=tuple(_mark_tube_lines(lines, radiation)),
         eta=float(np.average([x.eta for x in lines], weights=[x.area for x in lines])) if lines else 0.5,
         faint=search.faint_field(),
@@ -135,7 +142,7 @@ class _LineSearch:
             self._rest,
             self.noise,
             self._doubt(),
-            self._correlation,
+            self.correlation,
             self.width,
             self.radiation,
             self.lines,
@@ -151,9 +158,9 @@ class _LineSearch:
             for i, x in enumerate(self.lines)
         ]
         sigma = max(0.8, 0.42 * self.width / self.step)
-        correlation = _hat_noise(sigma, self._correlation) / _hat_noise(sigma, np.ones(1))
+        correlation = _hat_noise(sigma, self.correlation) / _hat_noise(sigma, np.ones(1))
         # What a filter of the scan's maker has run together nobody can tell apart.
-        smoothed = self.step * (2 * float(self._correlation.sum()) - 1) if len(self._correlation) > 1 else 0.0
+        smoothed = self.step * (2 * float(self.correlation.sum()) - 1) if len(self.correlation) > 1 else 0.0
         found: list[Line] = []
         for low, group, high in _grouped([*known, *new]):
             mine = [start.known for start in group if start.known >= 0]
@@ -193,7 +200,7 @@ class _LineSearch:
         for scale in _FAINT_SCALES:
             fwhm = scale * self.width
             sigma = max(0.8, 0.42 * fwhm / self.step)
-            noise = np.hypot(self.noise * _hat_noise(sigma, self._correlation), doubt)
+            noise = np.hypot(self.noise * _hat_noise(sigma, self.correlation), doubt)
             scores.append(_hat(rest, sigma) / noise)
             areas.append(noise / self._response(fwhm, sigma * self.step))
         return FaintField(
@@ -226,7 +233,7 @@ class _LineSearch:
 
     def _listen(self) -> None:
         """Estimate the noise and its correlation."""
-        noise, self._correlation = noise_between_lines(self.scan, self._rest, self._curves.sum(axis=0))
+        noise, self.correlation = noise_between_lines(self.scan, self._rest, self._curves.sum(axis=0))
         self.noise = np.clip(noise, _LEAST_NOISE * self.scan.noise, self.noise)
 
 

@@ -232,7 +232,7 @@ def _measure_area(observed: ObservedLines, angle: float, width: float) -> tuple[
     """Fit a line of known place and width over a straight base; return area and its std."""
     lines = observed.source
     inside = slice(*np.searchsorted(lines.angles, (angle - 4 * width, angle + 4 * width)))
-    x, s = lines.angles[inside], lines.noise[inside]
+    x, s = lines.angles[inside], lines.noise[inside] * np.sqrt(lines.dependence_points)
     shape = line_shape(x, angle, width, lines.eta, lines.radiation)
     design = np.stack([shape, np.ones_like(x), x - angle], axis=1) / s[:, None]
     target = lines.intensity[inside] / s

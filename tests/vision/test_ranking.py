@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from hea_vision.xrd.calibration import (
     score_ranking,
 )
 from hea_vision.xrd.damped_fit import damped_least_squares
-from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES, RankingModel
+from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES, RankingModel, least_gains
 
 N, M = len(FEATURES), len(NONE_FEATURES)
 
@@ -53,6 +54,34 @@ def test_the_fit_finds_the_weights_that_drew_the_examples() -> None:
     assert np.abs(found.candidate - truth.candidate).max() < 0.25
     judged = [(found, e) for e in _examples(truth, 2000, 3)]
     assert score_ranking(judged, 0.01)["calibration error"][0] < 0.04
+
+
+def test_the_units_of_a_feature_do_not_matter() -> None:
+    examples = _examples(_truth(), 300, 12)
+    unit = np.exp(np.random.default_rng(0).uniform(-4, 4, N))
+    other = [dataclasses.replace(e, features=e.features * unit) for e in examples]
+    one, two = fit_ranking(examples), fit_ranking(other)
+    for before, after in zip(examples[:20], other):
+        p, q = one.probabilities(before.features, before.none), two.probabilities(after.features, after.none)
+        assert q == pytest.approx(p, abs=2e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Set:
+    names: tuple[str, ...]
+    log_evidence: float
+
+
+def test_the_least_gain_is_what_the_weakest_phase_adds_to_the_best_rest() -> None:
+    sets = [
+        _Set(("A1",), 40.0),
+        _Set(("A1",), 30.0),
+        _Set(("A2",), 25.0),
+        _Set(("A1", "A2"), 52.0),
+        _Set(("A1", "A2", "B1"), 50.0),
+        _Set(("A1", "C14", "C15"), 60.0),
+    ]
+    assert least_gains(sets) == [40.0, 30.0, 25.0, 12.0, -2.0, 60.0]  # of the last no rest is a candidate
 
 
 @pytest.mark.parametrize("level", [0.9, 0.99])
