@@ -45,27 +45,29 @@ def call_of_set(
     frame: Mapping[str, Any] | None = None,
     refine: bool = False,
     hints: bool = False,
+    notes: Sequence[str] = (),
 ) -> PatternCall:
     """Say what a fitted set means.
 
     `probabilities` are those of assemblages of fundamental lattices; what is left to one belongs to none of them.
     `possible` are those that prediction sets hold, likeliest first; `hints` adds a lattice of which one line shows.
-    `refine` takes numbers and picture from a fit to the whole pattern.
+    `refine` takes numbers and picture from a fit to the whole pattern; `notes` join those of the call.
     """
     observed, composition = question.observed, question.composition
     root_area = np.exp(observed.log_area / 2)
-    unexplained = float(root_area[best.owner < 0].sum() / root_area.sum())
+    orders = order_tests(observed, best, composition, amounts_known=question.amounts_known)
+    free = _unexplained(observed, best, orders)
+    unexplained = float(root_area[free].sum() / root_area.sum())
     metallic = sum(
         float((root_area * best.share[i]).sum() / root_area.sum())
         for i, p in enumerate(best.phases)
         if p.table.kind.metallic
     )
     reason = _refusal(best, unexplained, metallic)
-    records, curves, notes = _numbers(question, best, probabilities, refine=refine and not reason)
+    records, curves, of_numbers = _numbers(question, best, free, probabilities, refine=refine and not reason)
     order = sorted(range(len(records)), key=lambda i: -_weight(records[i]))  # the main phase first
     phases = [records[i] for i in order if _weight(records[i]) >= TRACE_WEIGHT_FRACTION]
     traces = [records[i] for i in order if _weight(records[i]) < TRACE_WEIGHT_FRACTION]
-    orders = order_tests(observed, best, composition)
     sets = _prediction_sets(possible, orders, best, traces)
     return PatternCall(
         **(frame or question.frame()),
@@ -73,20 +75,30 @@ def call_of_set(
         reason=reason,
         phases=tuple(phases),
         traces=tuple(traces),
-        prediction_sets=_with_hinted(sets, observed, best) if hints else sets,
+        prediction_sets=_with_hinted(sets, observed, best, free) if hints else sets,
         set_level=SET_LEVEL,
         assemblages=_assemblages(probabilities),
         unexplained_fraction=unexplained,
-        unexplained_lines=unexplained_lines(observed, best, question.elements),
+        unexplained_lines=unexplained_lines(observed, free, question.elements),
         order=[asdict(test) for test in orders if test is not None],
         notes=[
             *question.notes,
+            *notes,
             *_volume_notes(best, composition),
             *(f"trace of {t.name} below {100 * TRACE_WEIGHT_FRACTION:.0f} wt%" for t in traces),
-            *notes,
+            *of_numbers,
         ],
         curves=curves,
     )
+
+
+def _unexplained(observed: ObservedLines, fit: SetFit, orders: Sequence[OrderTest | None]) -> np.ndarray:
+    """Say which lines (n,) neither a phase gives nor the order that a phase is seen to have."""
+    free = fit.owner < 0
+    for i, test in enumerate(orders):
+        if test is not None and test.detected:
+            free &= ~fit.ordering(observed, i)
+    return free
 
 
 def _weight(phase: Phase) -> float:
@@ -94,7 +106,12 @@ def _weight(phase: Phase) -> float:
 
 
 def _numbers(
-    question: Question, best: SetFit, probabilities: Mapping[tuple[str, ...], float], *, refine: bool
+    question: Question,
+    best: SetFit,
+    free: np.ndarray,
+    probabilities: Mapping[tuple[str, ...], float],
+    *,
+    refine: bool,
 ) -> tuple[list[Phase], dict[str, np.ndarray], list[str]]:
     """Give the records of the phases, the curves of the picture, and notes."""
     observed, notes = question.observed, []
@@ -106,7 +123,7 @@ def _numbers(
             notes = [f"the whole pattern could not be fitted ({one_line_error(error)}); numbers are of the lines alone"]
     weights = _weight_fractions(best)
     records = [_phase_record(observed, best, i, probabilities, w) for i, w in enumerate(weights)]
-    return records, _curves(observed, best), notes
+    return records, _curves(observed, best, free), notes
 
 
 def call_without_sets(question: Question) -> PatternCall:
@@ -120,8 +137,8 @@ def call_without_sets(question: Question) -> PatternCall:
         unexplained_fraction=1.0,
         notes=question.notes,
         reason="no structure that is known here explains the lines better than chance",
-        unexplained_lines=unexplained_lines(observed, None, question.elements),
-        curves=_curves(observed, None),
+        unexplained_lines=unexplained_lines(observed, np.ones(len(observed), bool), question.elements),
+        curves=_curves(observed, None, np.ones(len(observed), bool)),
     )
 
 
@@ -257,13 +274,15 @@ def _prediction_sets(
     return out
 
 
-def _with_hinted(sets: list[list[str]], observed: ObservedLines, best: SetFit) -> list[list[str]]:
+def _with_hinted(
+    sets: list[list[str]], observed: ObservedLines, best: SetFit, unexplained: np.ndarray
+) -> list[list[str]]:
     """Add assemblages with one lattice more, whose strongest line stands unexplained where its volume would put it.
 
     A minor phase often shows one line only, too little for evidence, but enough to keep it possible.
     """
     metals = [p for p in best.phases if p.table.kind.metallic]
-    free = observed.angle[best.owner < 0]
+    free = observed.angle[unexplained]
     if not metals or not sets or free.size == 0:
         return sets
     per_atom = np.mean([float(p.table.volume_A3(p.a_A, p.c_A)) / p.table.atoms_per_cell for p in metals])
@@ -307,15 +326,18 @@ def call_without_lines(question: Question) -> PatternCall:
     )
 
 
-def _curves(observed: ObservedLines, fit: SetFit | None) -> dict[str, np.ndarray]:
-    """Compute the curves of the figure: measured, background, fitted, each phase, ticks."""
+def _curves(observed: ObservedLines, fit: SetFit | None, unexplained: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute the curves of the figure: measured, background, fitted, each phase, ticks.
+
+    Lines of order are part of what is fitted, and of no phase's curve, which is that of its lattice.
+    """
     lines = observed.source
     x = lines.angles
     curves = {"two_theta_deg": x, "measured": lines.intensity, "background": lines.background}
     total = lines.background.copy()
     for j, line in enumerate(lines.specimen):
         shape = line.curve(x, lines.radiation)
-        if fit is None or fit.owner[j] < 0:
+        if fit is None or unexplained[j]:
             continue
         total += shape
         for i, phase in enumerate(fit.phases):

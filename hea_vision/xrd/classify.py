@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hea_sim.alloy import Composition
 from hea_sim.crystals import Prototype
 from hea_sim.errors import unknown_name
 from hea_sim.records import Pattern, PatternCall
-from hea_vision.xrd.question import Question, ask
+from hea_vision.xrd.question import Elements, Question, ask
 
 
 def _match(question: Question) -> PatternCall:
@@ -35,7 +34,7 @@ PATTERN_LABELLERS: dict[str, Callable[[Question], PatternCall]] = {
 def classify_pattern(
     pattern: Pattern,
     *,
-    elements: str | Sequence[str] | Composition | None = None,
+    elements: Elements = None,
     radiation: str | float | None = None,
     structures: Sequence[str | Prototype] | None = None,
     volumes_from_elements: bool = True,
@@ -48,7 +47,8 @@ def classify_pattern(
     pattern
         From `hea_vision.read_pattern`, or arrays in a `Pattern`.
     elements
-        What the specimen is made of, where known: "NbMoTaW", a list, or a `Composition`.
+        What the specimen is made of, where known: "Al0.5CoCrFeNi", a mapping or a `Composition`; of a list of names, or
+        a formula without numbers, the amounts count as unknown.
     radiation
         Tube ("CuKa") or wavelength in Angstrom; needed where the pattern does not say.
     structures

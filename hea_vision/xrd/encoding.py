@@ -15,6 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from hea_sim.diffraction.profile import lorentz_polarisation
 from hea_sim.diffraction.radiation import Radiation
 from hea_sim.diffraction.scattering import form_factor
+from hea_sim.errors import InputError
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.volumes import METAL_LOG_VOLUME
 
@@ -25,6 +26,8 @@ STEP = float(LN_Q[1] - LN_Q[0])
 CHANNELS = ("root intensity", "significance", "measured")
 SCALARS = ("ln wavelength", "ln step", "ln noise", "volume known", "ln volume", "volume std")
 _COMMON_B_A2 = 0.5
+#: Angles 2 theta that are read, degrees: at 0 ln q and at 0 and 180 the Lorentz factor are infinite.
+_READ_DEG = (0.2, 179.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +47,7 @@ def encode_pattern(
     *,
     log_volume: tuple[float, float] | None = None,
 ) -> EncodedPattern:
-    """Put a pattern on the grid.
+    """Put a pattern on the grid; points below 2 theta = 0.2 degrees and above 179 are left out.
 
     Parameters
     ----------
@@ -52,7 +55,19 @@ def encode_pattern(
         (n,) each, 2 theta in degrees and the intensity's unit.
     log_volume
         Mean and std of the logarithm of the volume per atom in A^3 that the elements give; None where unknown.
+
+    Raises
+    ------
+    InputError
+        Where fewer than two points are left.
     """
+    read = (angles >= _READ_DEG[0]) & (angles <= _READ_DEG[1])
+    if read.sum() < 2:
+        raise InputError(
+            f"the pattern has {read.sum()} points between 2 theta = {_READ_DEG[0]:g} and {_READ_DEG[1]:g} degrees;"
+            " wanted two or more; give a finer scan"
+        )
+    angles, intensity, background, noise = (values[read] for values in (angles, intensity, background, noise))
     theta = np.radians(angles) / 2
     q = 4 * np.pi * np.sin(theta) / radiation.wavelength_A
     s = np.sin(theta) / radiation.wavelength_A
@@ -91,7 +106,12 @@ def encode_pattern(
 
 
 def encode_lines(lines: LineList, *, log_volume: tuple[float, float] | None = None) -> EncodedPattern:
-    """Encode the scan of a line list, as it stood before any line was known: so the network has learnt it."""
+    """Encode the scan of a line list, as it stood before any line was known.
+
+    Training and use differ in two things. The window of the background is five times the width of the lines, which
+    training takes from the specimen that it has drawn and this from the strongest line measured; and training keeps the
+    ends of a scan, where this cuts off a ramp.
+    """
     scan = lines.scan
     return encode_pattern(
         scan.angles, scan.intensity, scan.background, scan.noise, lines.radiation, log_volume=log_volume

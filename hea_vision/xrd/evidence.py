@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hea_sim.diffraction.radiation import Radiation
 from hea_vision.xrd.faint import TEXTURE_TAU, gain
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.reflections import ReflectionTable
@@ -24,8 +25,9 @@ from hea_vision.xrd.volumes import METAL_LOG_VOLUME
 #: Scatter of the logarithm of a line's area in a good powder; a set takes whichever of this and TEXTURE_TAU explains
 #: its areas better.
 POWDER_TAU = 0.3
-#: Prior std of the shift that a displaced specimen gives to a line at 2 theta = 0, degrees.
-DISPLACEMENT_STD_DEG = 0.08
+#: Prior std of the shift that a displaced specimen gives to a line at 2 theta = 0, degrees; with a synchrotron, where
+#: nothing is displaced, that of its zero.
+_DISPLACEMENT_STD_DEG, _SYNCHROTRON_ZERO_DEG = 0.08, 0.03
 #: Error of a line angle that no fit knows of (zero of the goniometer, asymmetry), degrees.
 POSITION_FLOOR_DEG = 0.02
 #: Prior probability of each structure type to be the next phase.
@@ -49,6 +51,16 @@ _VOLUME_REACH = 5.0
 ROOT_TWO_PI = 2.5066283
 
 
+def closeness(radiation: Radiation) -> float:
+    """Tell how much closer than with copper radiation lines lie: 1 for tubes."""
+    return 1.0 if radiation.is_tube else min(1.0, radiation.wavelength_A / 1.54)
+
+
+def displacement_std_deg(radiation: Radiation) -> float:
+    """Give the prior std of the shift of lines at 2 theta = 0 in degrees."""
+    return _DISPLACEMENT_STD_DEG if radiation.is_tube else _SYNCHROTRON_ZERO_DEG * closeness(radiation)
+
+
 class ObservedLines:
     """Hold the observed lines of a pattern as arrays, sorted by angle, and what the scan shows beside them.
 
@@ -61,16 +73,32 @@ class ObservedLines:
         self.source, self.faint = lines, lines.faint
         self.wavelength_A = lines.radiation.wavelength_A
         self.angle = np.array([line.two_theta_deg for line in seen])
-        self.angle_std = np.array([np.hypot(line.two_theta_std_deg, POSITION_FLOOR_DEG) for line in seen])
+        # Lines of short wavelengths lie closer by as much as the wavelength is shorter, and so do their errors.
+        self.closeness = closeness(lines.radiation)
+        self.displacement_std_deg = displacement_std_deg(lines.radiation)
+        floor = POSITION_FLOOR_DEG * self.closeness
+        self.angle_std = np.array([np.hypot(line.two_theta_std_deg, floor) for line in seen])
         self.fwhm = np.array([line.fwhm_deg for line in seen])
         self.log_area = np.log(np.array([line.area for line in seen]))
         self.low, self.high = float(lines.angles[0]), float(lines.angles[-1])
-        self.range_deg = self.high - self.low
+        self.gaps_deg = lines.scan.gaps_deg
+        self.range_deg = self.high - self.low - float(np.diff(self.gaps_deg, axis=1).sum())
+        hidden = [
+            (line.two_theta_deg, max(0.5 * line.fwhm_deg, 0.05)) for line in lines.lines if line.origin != "specimen"
+        ]
+        self._hidden = np.array([(angle - reach, angle + reach) for angle, reach in hidden]).reshape(-1, 2)
         self.log_volume_prior = log_volume_prior
         self.typical_fwhm = lines.typical_fwhm_deg
 
     def __len__(self) -> int:
         return len(self.angle)
+
+    def in_sight(self, angle: np.ndarray) -> np.ndarray:
+        """Say at which angles a line of the specimen would show: measured, and under no line of the tube."""
+        seen = (angle > self.low) & (angle < self.high)
+        for first, last in (*self.gaps_deg, *self._hidden):
+            seen &= (angle < first) | (angle > last)
+        return seen
 
     def log_volume(self, table: ReflectionTable, a: np.ndarray | float, c: np.ndarray | float) -> np.ndarray:
         """Weigh the volume per atom by what metals, or the given elements, would have."""
@@ -105,11 +133,13 @@ class LatticeScan:
         """Attach predicted families to observed lines for a slice of the grid."""
         observed, table, a, c = self.observed, self.table, self.a_A[part], self.c_A[part]
         angle = table.two_theta_deg(a, c, observed.wavelength_A)
-        inside = (angle > observed.low) & (angle < observed.high)
+        inside = observed.in_sight(angle)
         place = np.where(inside, angle, -1e3)
         model = np.where(inside, table.intensity(angle, table.volume_A3(a, c)), 0.0)
         nearest = _nearest(observed.angle, place)
-        tolerance = np.hypot(observed.angle_std[nearest], 0.6 * DISPLACEMENT_STD_DEG + 0.03)
+        tolerance = np.hypot(
+            observed.angle_std[nearest], 0.6 * observed.displacement_std_deg + 0.03 * observed.closeness
+        )
         hit = inside & (np.abs(observed.angle[nearest] - place) < 2.5 * tolerance)
         shape = (len(a), len(observed))
         flat = (np.arange(shape[0])[:, None] * shape[1] + nearest)[hit]
@@ -132,7 +162,7 @@ class LatticeScan:
         log_scale = np.zeros(len(useful))
         log_scale[useful] = np.nanmedian(ratio[useful], axis=1)
         rest = np.where(matched, ratio - log_scale[:, None], 0.0) / TEXTURE_TAU
-        width = np.hypot(observed.angle_std[free], 0.05) * ROOT_TWO_PI
+        width = np.hypot(observed.angle_std[free], 0.05 * observed.closeness) * ROOT_TWO_PI
         listed = np.log(observed.range_deg / width) + np.log(LOG_AREA_WIDTH / (TEXTURE_TAU * ROOT_TWO_PI))
         score = np.where(matched, listed - 0.5 * np.minimum(rest**2, 25.0), 0.0).sum(axis=1)
         faint = gain(self._missed_score, self._missed_expected + log_scale[self._missed_row])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hea_sim.alloy import Composition
 from hea_sim.records import Pattern
+from hea_vision.xrd.question import Elements
 
 #: How results of this mode say what they are.
 PROPOSALS_ONLY = "network, proposals only: no lattice was fitted and no set of phases judged"
@@ -14,7 +14,7 @@ PROPOSALS_ONLY = "network, proposals only: no lattice was fitted and no set of p
 def propose_phases(
     patterns: Sequence[Pattern],
     *,
-    elements: str | Sequence[str] | Composition | None = None,
+    elements: Elements = None,
     radiation: str | float | None = None,
     device: str = "cpu",
     batch: int = 64,

@@ -28,6 +28,9 @@ _SURROUNDINGS = 4.0
 _BESIDE = 1.5
 #: Share of the first estimate of the noise below which no later one goes.
 _LEAST_NOISE = 0.1
+#: Share of a line that K-beta may have at most, and the factor by which shares of one tube differ (texture of lines
+#: that overlap, absorption edges of the filter).
+_MOST_SHARE, _SHARE_SPREAD = 1 / 12, 3.0
 #: Widths at which the scan is searched for faint lines of known places.
 _FAINT_SCALES = (0.5, 1.0, 2.0, 4.0)
 #: Share of its height by which a line's tail may be wrong.
@@ -98,7 +101,7 @@ def find_lines(pattern: Pattern, radiation: Radiation) -> LineList:
         background=search.background,
         noise=search.noise,
         correlation=search.correlation,
-        lines=tuple(_mark_tube_lines(lines, radiation)),
+        lines=tuple(_mark_tube_lines(lines, radiation, search.noise_of_area())),
         eta=float(np.average([x.eta for x in lines], weights=[x.area for x in lines])) if lines else 0.5,
         faint=search.faint_field(),
     )
@@ -210,6 +213,11 @@ class _LineSearch:
             log_noise=np.log(np.array(areas)),
         )
 
+    def noise_of_area(self) -> float:
+        """Estimate the error of the area of a typical line."""
+        points = 1.5 * self.width / self.step * (2 * float(self.correlation.sum()) - 1)
+        return float(np.median(self.noise)) * self.step * float(np.sqrt(points))
+
     def _response(self, fwhm: float, sigma: float) -> np.ndarray:
         """Compute the height (n,) that the hat filter of width sigma gives a line of unit area."""
         own = fwhm / 2.355
@@ -318,17 +326,28 @@ def _second_line(two_theta_deg: float, radiation: Radiation) -> float:
     return float(moved) if np.isfinite(moved) else -1e3
 
 
-def _mark_tube_lines(lines: list[Line], radiation: Radiation) -> list[Line]:
-    """Mark lines that a strong line sends through K-beta or W L-alpha of the tube."""
-    marked = []
-    for line in lines:
-        origin = "specimen"
-        for parent in lines:
-            if parent.area < 12 * line.area:
-                continue
-            for name, wavelength in radiation.parasitic_A:
-                where = float(bragg_two_theta_deg(parent.d_A, wavelength))
-                if abs(where - line.two_theta_deg) < 0.08 + 0.35 * line.fwhm_deg:
-                    origin = f"{name} of {parent.two_theta_deg:.2f}"
-        marked.append(replace(line, origin=origin))
-    return marked
+def _mark_tube_lines(lines: list[Line], radiation: Radiation, noise_of_area: float) -> list[Line]:
+    """Mark lines that strong lines send through K-beta or W L-alpha of the tube.
+
+    One tube sends one share of every line: the strongest parent tells it, and where that sends nothing no line is one.
+    """
+    origin: dict[int, str] = {}
+    for name, wavelength in radiation.parasitic_A:
+        pairs = []  # (parent, line there or -1)
+        for parent in sorted(lines, key=lambda line: -line.area):
+            where = float(bragg_two_theta_deg(parent.d_A, wavelength))
+            near = [i for i, line in enumerate(lines) if abs(where - line.two_theta_deg) < 0.08 + 0.35 * line.fwhm_deg]
+            pairs.append((parent, max(near, key=lambda i: lines[i].area) if near else -1))
+        share = _tube_share(lines, pairs, noise_of_area)
+        for parent, i in pairs:
+            if i >= 0 and share / _SHARE_SPREAD < lines[i].area / parent.area < min(share * _SHARE_SPREAD, _MOST_SHARE):
+                origin.setdefault(i, f"{name} of {parent.two_theta_deg:.2f}")
+    return [replace(line, origin=origin.get(i, "specimen")) for i, line in enumerate(lines)]
+
+
+def _tube_share(lines: list[Line], pairs: list[tuple[Line, int]], noise_of_area: float) -> float:
+    """Tell what share of a line the tube sends besides: that of the strongest line, or what noise would hide."""
+    parent, i = pairs[0] if pairs else (None, -1)
+    if parent is None:
+        return 0.0
+    return lines[i].area / parent.area if i >= 0 else 3 * noise_of_area / parent.area / _SHARE_SPREAD

@@ -44,20 +44,24 @@ def label_with_network(question: Question) -> PatternCall:
     if not fits:
         return call_without_sets(question)
     ranking = load_ranking()
-    probabilities, best = rank_sets(question, fits, odds, ranking)
+    probabilities, best, none = rank_sets(question, fits, odds, ranking)
     ranked = sorted(probabilities, key=lambda names: -probabilities[names])
     possible = [names for names in ranked if names == ranked[0] or probabilities[names] >= ranking.least_probability]
     frame = question.frame(**{name: load_card(name).arrays_sha256 for name in (PROPOSER, RANKING)})
-    return call_of_set(question, best, probabilities, possible=possible, frame=frame, refine=True)
+    notes = []
+    if none > probabilities[best.names]:
+        notes = [f"likelier ({none:.2f}) none of the sets that were fitted: take the phases as a beginning"]
+    return call_of_set(question, best, probabilities, possible=possible, frame=frame, refine=True, notes=notes)
 
 
 def rank_sets(
     question: Question, fits: Sequence[SetFit], odds: Mapping[str, float], ranking: RankingModel
-) -> tuple[dict[tuple[str, ...], float], SetFit]:
-    """Give the probability of every assemblage, and the best fit of the likeliest one."""
+) -> tuple[dict[tuple[str, ...], float], SetFit, float]:
+    """Give the probability of every assemblage, the best fit of the likeliest one, and the probability of none."""
     features = candidate_features(question.observed, fits, odds)
-    probabilities = ranking.probabilities(features, none_features(features, odds))[:-1]
+    everything = ranking.probabilities(features, none_features(features, odds))
+    probabilities, none = everything[:-1], float(everything[-1])
     by_names = assemblage_probabilities([fit.names for fit in fits], probabilities)
     top = max(by_names, key=lambda names: by_names[names])
     rows = [i for i, fit in enumerate(fits) if fit.names == top]
-    return by_names, fits[rows[int(np.argmax(probabilities[rows]))]]
+    return by_names, fits[rows[int(np.argmax(probabilities[rows]))]], none

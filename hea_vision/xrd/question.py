@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hea_sim.alloy import Composition, parse_elements
+from hea_sim.alloy import Composition
 from hea_sim.crystals import Prototype, prototype
 from hea_sim.diffraction.radiation import Radiation
 from hea_sim.diffraction.radiation import radiation as get_radiation
@@ -17,6 +18,9 @@ from hea_vision.xrd.evidence import ObservedLines
 from hea_vision.xrd.lines import LineList, find_lines
 from hea_vision.xrd.volumes import METAL_LOG_VOLUME, log_volume_prior
 
+#: What a user may say of the elements: a formula or names in a string, names, amounts, or nothing.
+Elements = str | Sequence[str] | Mapping[str, float] | Composition | None
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
@@ -24,11 +28,13 @@ class Question:
 
     `structures` are the types to consider, None for all that the labeller knows; `user_structures` come from CIF files
     and are always considered. `volumes_from_elements` says whether lattices may be weighed by the elements' volumes.
+    Without `amounts_known` the composition names the elements, in equal parts.
     """
 
     lines: LineList
     observed: ObservedLines
     composition: Composition | None
+    amounts_known: bool
     structures: tuple[str, ...] | None
     user_structures: tuple[Prototype, ...]
     volumes_from_elements: bool
@@ -60,6 +66,7 @@ class Question:
             "labeller": self.method,
             "radiation": source.name,
             "elements": self.composition.formula if self.composition else None,
+            "amounts_known": self.amounts_known,
             "structures": list(self.structures) if self.structures else None,
             "user_structures": [kind.name for kind in self.user_structures],
             "volumes_from_elements": self.volumes_from_elements,
@@ -82,7 +89,7 @@ class Question:
 def ask(
     pattern: Pattern,
     *,
-    elements: str | Sequence[str] | Composition | None,
+    elements: Elements,
     radiation: str | float | None,
     structures: Sequence[str | Prototype] | None,
     volumes_from_elements: bool,
@@ -98,6 +105,7 @@ def ask(
         lines=lines,
         observed=ObservedLines(lines, prior or METAL_LOG_VOLUME),
         composition=composition,
+        amounts_known=amounts_known(elements),
         structures=named or None,
         user_structures=tuple(s for s in structures or () if isinstance(s, Prototype)),
         volumes_from_elements=volumes_from_elements,
@@ -122,9 +130,22 @@ def pattern_radiation(pattern: Pattern, radiation: str | float | None = None) ->
     return get_radiation(radiation if radiation is not None else pattern.radiation or pattern.wavelength_A)
 
 
-def as_composition(elements: str | Sequence[str] | Composition | None) -> Composition | None:
-    """Read elements as a composition; equal parts where only names are given."""
+def as_composition(elements: Elements) -> Composition | None:
+    """Read elements as a composition; equal parts where only names are given.
+
+    >>> as_composition("Al0.5 Co, Cr").formula == as_composition({"Al": 0.5, "Co": 1, "Cr": 1}).formula
+    True
+    """
     if elements is None or isinstance(elements, Composition):
         return elements
-    names = parse_elements(elements) if isinstance(elements, str) else tuple(elements)
-    return Composition.parse(dict.fromkeys(names, 1.0))
+    if isinstance(elements, str):
+        # A comma before a digit separates no elements: "Al0,5" is for the reader of formulas to refuse.
+        return Composition.parse(re.sub(r"[,;](?!\s*[\d.])", "", elements))
+    return Composition.parse(elements if isinstance(elements, Mapping) else dict.fromkeys(elements, 1.0))
+
+
+def amounts_known(elements: Elements) -> bool:
+    """Say whether amounts were given, not names alone; a formula without a digit may be a list of names."""
+    if isinstance(elements, str):
+        return any(character.isdigit() for character in elements)
+    return isinstance(elements, (Composition, Mapping))

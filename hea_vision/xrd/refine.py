@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter1d
 
 from hea_sim.diffraction.profile import LineShape, microstrain_to_width_deg, size_to_width_deg
 from hea_sim.errors import InputError
-from hea_vision.xrd.evidence import DISPLACEMENT_STD_DEG
+from hea_vision.xrd.evidence import displacement_std_deg
 from hea_vision.xrd.lines import LineList
 from hea_vision.xrd.refine_model import AXIAL, CAGLIOTI_V, DISPLACEMENT, SHARE_SLOPE, ZERO, PatternModel, peak_width_deg
 from hea_vision.xrd.refine_numbers import Fitted, make_refinement
@@ -305,7 +305,7 @@ def starting_prior(model: PatternModel, lines: LineList, background: np.ndarray)
     def put(index: int | list[int] | np.ndarray, value: float, width: float, step: float = np.inf) -> None:
         mean[index], std[index], longest[index] = value, width, step
 
-    put(DISPLACEMENT, 0.0, DISPLACEMENT_STD_DEG, fwhm)
+    put(DISPLACEMENT, 0.0, displacement_std_deg(lines.radiation), fwhm)
     put(ZERO, 0.0, ZERO_STD_DEG, fwhm)
     put(CAGLIOTI_V, 0.0, 0.3, 0.3)
     put(SHARE_SLOPE, 0.0, 1.0, 0.7)

@@ -7,7 +7,6 @@ from the scan itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +28,12 @@ _WIDEST_LINE_DEG = 4.0
 _CLEAR_SIGMA = 15.0
 #: Correlation below which, at this lag and beyond, points count as independent.
 _LEAST_CORRELATION = 0.1
-#: Growth of differences from one step to two that white noise does not exceed.
-_WHITE_GROWTH = 1.12
+#: Growth of differences from one step to two that white noise of n points hardly exceeds, times the root of n.
+_WHITE_GROWTH = 5.0
+#: Part of the differences that lines which are not known yet do not reach.
+_SMALLER_PART = 0.4
+#: Neighbouring points that lie this many steps apart have a gap between them.
+_GAP_STEPS = 5.0
 #: Noise given to computed patterns, relative to the strongest line: diffuse intensity is no set of lines.
 COMPUTED_NOISE = 3e-3
 
@@ -48,6 +51,13 @@ class PreparedScan:
     noise: np.ndarray
     typical_fwhm_deg: float
     computed: bool = False
+
+    @property
+    def gaps_deg(self) -> np.ndarray:
+        """List the stretches inside the scan that were not measured, (gaps, 2) degrees."""
+        steps = np.diff(self.angles)
+        wide = np.flatnonzero(steps > _GAP_STEPS * np.median(steps))
+        return np.stack([self.angles[wide], self.angles[wide + 1]], axis=1)
 
 
 def prepare_scan(pattern: Pattern) -> PreparedScan:
@@ -94,7 +104,7 @@ def estimate_noise(angles: np.ndarray, intensity: np.ndarray) -> np.ndarray:
     """
     level = _smooth_level(intensity)
     quiet = level <= np.percentile(level, 60)  # between the lines
-    return _noise_scales(intensity, level, quiet, _NOISE_LAGS, 0.5).max() * np.sqrt(level)
+    return _noise_scales(intensity, level, quiet).max() * np.sqrt(level)
 
 
 def noise_between_lines(scan: PreparedScan, rest: np.ndarray, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,10 +119,9 @@ def noise_between_lines(scan: PreparedScan, rest: np.ndarray, lines: np.ndarray)
     level = _smooth_level(scan.intensity)
     quiet = (lines < scan.noise) & (level <= np.percentile(level, 100 if lines.any() else 60))
     quiet = quiet if quiet.mean() > 0.1 else np.ones(len(level), bool)
-    # The lower quarter: lines that are not known yet make differences larger, not smaller.
-    scales = _noise_scales(rest, level, quiet, _CORRELATION_LAGS, 0.25)
-    if scales[1] < _WHITE_GROWTH * scales[0]:
-        return float(scales[:2].max()) * np.sqrt(level), np.ones(1)
+    scales = _quiet_scales(rest, level, quiet)
+    if scales[1] < (1 + _WHITE_GROWTH / np.sqrt(quiet.sum())) * scales[0]:
+        return float(scales[:2].mean()) * np.sqrt(level), np.ones(1)
     correlation = 1 - (scales / scales.max()) ** 2
     correlation = np.where(np.minimum.accumulate(correlation) > _LEAST_CORRELATION, correlation, 0.0)
     lags = np.arange(_CORRELATION_LAGS[-1] + 1)
@@ -142,19 +151,31 @@ def _smooth_level(intensity: np.ndarray) -> np.ndarray:
     return np.maximum(level, max(float(np.percentile(level, 5)), 1e-3 * float(np.ptp(intensity)), 1e-12))
 
 
-def _noise_scales(
-    values: np.ndarray, level: np.ndarray, quiet: np.ndarray, lags: Sequence[int], share: float
-) -> np.ndarray:
-    """Divide the spread of differences of `quiet` points by the root of the level, for every lag.
+def _noise_scales(values: np.ndarray, level: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Divide the median difference of `quiet` points by the root of the level, for every lag."""
+    scales = [1.4826 * float(np.median(_differences(values, level, quiet, lag))) for lag in _NOISE_LAGS]
+    return np.maximum(scales, 1e-6 * float(np.sqrt(level.min())))
 
-    The spread is judged by the `share` of smallest differences.
+
+def _quiet_scales(values: np.ndarray, level: np.ndarray, quiet: np.ndarray) -> np.ndarray:
+    """Do the same with the mean of the smaller part of the differences.
+
+    Lines that are not known yet make differences larger, not smaller; and a mean sees no steps where counts are few.
     """
+    edge = norm.ppf(0.5 + _SMALLER_PART / 2)
+    usual = 2 * (norm.pdf(0) - norm.pdf(edge)) / _SMALLER_PART
     scales = []
-    for lag in lags:
-        difference = np.abs(values[lag:] - values[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
-        both = quiet[lag:] & quiet[:-lag]
-        scales.append(float(np.quantile(difference[both] if both.sum() > 50 else difference, share)))
-    return np.maximum(np.array(scales) / norm.ppf(0.5 + share / 2), 1e-6 * float(np.sqrt(level.min())))
+    for lag in _CORRELATION_LAGS:
+        differences = np.sort(_differences(values, level, quiet, lag))
+        scales.append(float(differences[: max(int(_SMALLER_PART * len(differences)), 1)].mean()) / usual)
+    return np.maximum(scales, 1e-6 * float(np.sqrt(level.min())))
+
+
+def _differences(values: np.ndarray, level: np.ndarray, quiet: np.ndarray, lag: int) -> np.ndarray:
+    """List differences of points `lag` steps apart in roots of the level, between quiet points if there are enough."""
+    difference = np.abs(values[lag:] - values[:-lag]) / np.sqrt(level[lag:] + level[:-lag])
+    both = quiet[lag:] & quiet[:-lag]
+    return difference[both] if both.sum() > 50 else difference
 
 
 def estimate_background(angles: np.ndarray, intensity: np.ndarray, *, window_deg: float) -> np.ndarray:

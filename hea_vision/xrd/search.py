@@ -58,7 +58,7 @@ def search_sets(
                 key = _key(fit)
                 if key not in extended or fit.log_evidence > extended[key].log_evidence:
                     extended[key] = fit
-        found.update({k: v for k, v in extended.items() if k not in found})
+        found.update(extended)  # sets of different sizes have different keys
         beam = sorted(extended.values(), key=lambda fit: -fit.log_evidence)[:_BEAM]  # type: ignore[assignment]
         if not beam or min(int((fit.owner < 0).sum()) for fit in extended.values()) > _HOPELESS_LINES:
             break

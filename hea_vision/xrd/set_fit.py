@@ -9,7 +9,6 @@ import numpy as np
 
 from hea_vision.xrd.damped_fit import damped_least_squares
 from hea_vision.xrd.evidence import (
-    DISPLACEMENT_STD_DEG,
     LOG_AREA_WIDTH,
     POWDER_TAU,
     PRIORS,
@@ -136,13 +135,13 @@ def _predict(
     for i, phase in enumerate(phases):
         angle = phase.table.two_theta_deg(phase.a_A, phase.c_A, observed.wavelength_A)
         angle = angle + displacement * np.cos(np.radians(angle) / 2)
-        family = np.flatnonzero((angle > observed.low) & (angle < observed.high))
+        family = np.flatnonzero(observed.in_sight(angle))
         volume = phase.table.volume_A3(phase.a_A, phase.c_A)
         log_model = np.log(phase.table.intensity(angle, volume)[family])
         parts.append((angle[family], log_model, np.full(len(family), i), family))
     angle, log_model, owner, family = (np.concatenate(v) for v in zip(*parts))
     distance = np.abs(angle[:, None] - observed.angle[None, :])
-    width = np.hypot(observed.angle_std, 0.10 if coarse else 0.03)
+    width = np.hypot(observed.angle_std, (0.10 if coarse else 0.03) * observed.closeness)
     # Families that lie inside an observed line's width belong to it together.
     distance = np.where(distance < np.maximum(3.5 * width, 0.3 * observed.fwhm), distance, np.inf)
     line = np.argmin(distance, axis=1)
@@ -241,17 +240,17 @@ def _refine(
         climb = np.degrees(observed.wavelength_A / cosine)  # d(2 theta) / d(1/d)
         residual = np.append(
             np.bincount(place, share * angle, minlength=n_lines) - (observed.angle / observed.angle_std)[seen],
-            theta[-1] / DISPLACEMENT_STD_DEG,
+            theta[-1] / observed.displacement_std_deg,
         )
         jacobian = np.zeros((n_lines + 1, len(theta)))
         np.add.at(jacobian, (place, first[phase]), -share * climb * p / (a**3 * inverse))
         np.add.at(jacobian, (place, second[phase]), -share * climb * q / (c**3 * inverse))
         np.add.at(jacobian, (place, np.full(len(place), -1)), share * cosine)
-        jacobian[-1, -1] = 1 / DISPLACEMENT_STD_DEG
+        jacobian[-1, -1] = 1 / observed.displacement_std_deg
         return residual, jacobian
 
     start = [v for x in phases for v in ((x.a_A, x.c_A) if x.table.free_ratio else (x.a_A,))]
-    scale = np.array([*(1e-3 * np.array(start)), 0.02])
+    scale = np.array([*(1e-3 * np.array(start)), 0.02 * observed.closeness])
     fit = damped_least_squares(model, np.array([*start, displacement]), scale=scale, soft_from=2.0, max_steps=20)
     freedom = max(n_lines + 1 - len(fit.x), 1)
     covariance = np.linalg.pinv(fit.jacobian.T @ fit.jacobian) * max(1.0, 2 * fit.cost / freedom)
@@ -290,7 +289,7 @@ def _finish(
     position = np.log(observed.range_deg / (observed.angle_std[seen] * ROOT_TWO_PI)) - 0.5 * np.minimum(rest**2, 25.0)
     evidence = float(position.sum()) + _area_evidence(observed.log_area[seen] - np.log(total[seen]))
     evidence += float(scales.told.sum())
-    evidence -= 0.5 * (displacement / DISPLACEMENT_STD_DEG) ** 2 + _volume_spread(phases)
+    evidence -= 0.5 * (displacement / observed.displacement_std_deg) ** 2 + _volume_spread(phases)
     # A pseudo-inverse gives no variance to what the lines do not determine: there the prior stays as wide as it was.
     std = np.sqrt(np.maximum(np.diag(covariance), 0.0))[:-1]
     std = np.where(std > 1e-7, std, 1.0)

@@ -8,7 +8,8 @@ import numpy as np
 
 from hea_sim.diffraction.profile import bragg_two_theta_deg
 
-_HIGHEST = 6
+#: Indices below this are listed.
+_HIGHEST = 10
 
 
 def superlattice_angles(name: str, a_A: float, wavelength_A: float, displacement_deg: float) -> np.ndarray:

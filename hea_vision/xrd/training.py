@@ -37,8 +37,9 @@ LOG_COLUMNS = ("patterns", "seconds", "learning_rate", "training_loss", "held_ou
 class TrainingSettings:
     """Set a training run; `patterns` in all, at `batch` a step, with `held_out` patterns to judge it.
 
-    `start_from` names a model of the registry whose weights the run begins with; `first_number` is the number of its
-    first pattern, so that a continued run sees new ones.
+    `start_from` names a model of the registry whose weights the run begins with; `first_number` is the number of the
+    run's first pattern. A run that starts from a model needs the number of patterns which that model has seen: from
+    number 0 on it would be shown the same patterns again and learn them by heart. Raises InputError without it.
     """
 
     patterns: int = 140_000
@@ -53,6 +54,13 @@ class TrainingSettings:
     seed: int = 0
     workers: int = 1
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.first_number < 0 or (self.start_from is not None and self.first_number == 0):
+            raise InputError(
+                f"training: first_number = {self.first_number}, start_from = {self.start_from}; wanted the number of"
+                " patterns that the model has seen (the last row of its log.csv), else it is shown the same ones again"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -174,7 +182,9 @@ def _train(out: Path, job: TrainingSettings, say: Callable[[str], None]) -> Phas
     done = _resume(out / "checkpoint.pt", job, model, averaged, optimiser)
     rows = _read_log(out / "log.csv") if done else []
     held_out = _held_out(out, job)
-    started, losses = time.perf_counter(), []
+    losses: list[float] = []
+    # A resumed run counts on from where it was stopped.
+    started = time.perf_counter() - (float(rows[-1]["seconds"]) if rows else 0.0)
     next_report = done + job.report_every
     model.train()
     for batch in _batches(job, job.seed, job.first_number + done, job.patterns - done):

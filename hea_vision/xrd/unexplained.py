@@ -11,7 +11,6 @@ from hea_sim.crystals import prototype_names
 from hea_sim.diffraction.profile import spacing_A
 from hea_vision.xrd.evidence import LatticeScan, ObservedLines
 from hea_vision.xrd.reflections import ReflectionTable, reflection_table
-from hea_vision.xrd.set_fit import SetFit
 
 #: Structures named for one line.
 _NAMED = 4
@@ -23,14 +22,13 @@ _LEAST_SCORE = 3.0
 
 
 def unexplained_lines(
-    observed: ObservedLines, fit: SetFit | None, elements: tuple[str, ...] | None
+    observed: ObservedLines, free: np.ndarray, elements: tuple[str, ...] | None
 ) -> list[dict[str, Any]]:
-    """List the unexplained lines, strongest first: angle, spacing, area, and what would explain each.
+    """List the lines in `free` (n,), strongest first: angle, spacing, area, and what would explain each.
 
     Several lines that one lattice of a type gives name it together; a line by itself names the types that have a strong
     line there at their usual lattice.
     """
-    free = np.ones(len(observed), bool) if fit is None else fit.owner < 0
     if not free.any():
         return []
     together = _types_for_several(observed, free, elements) if free.sum() > 1 else {}

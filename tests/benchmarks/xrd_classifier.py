@@ -8,7 +8,7 @@ an instrument that no labeller was trained on (`xrd_rendering`), elements told (
 n/2 patterns of ordered and disordered alloys (`xrd_order_list`). What counts as right: `xrd_scores`. Every worker runs
 on one thread; seconds are those of `classify_pattern` alone, and those of the processor do not count what else the
 machine was doing. A run that is killed goes on from its journal (`--resume`), which keeps only rows of the same
-specimens and weights.
+specimens, weights and source.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ from xrd_scores import (
 )
 from xrd_specimens import DETECTABLE_SIGMA, draw_alloy, draw_outside
 
+import hea_sim.diffraction
+import hea_vision.xrd
 from hea_sim.documents import to_jsonable, versions, write_json
 from hea_sim.errors import UnknownNameError
 from hea_sim.records import PatternCall
@@ -51,6 +54,8 @@ _PARTS = ("real", "alloy", "outside", "order")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 #: Of the real patterns, a quick run reads these: iron, duplex steel, NbMoTaTiV, LaB6.
 _QUICK_REAL = (0, 3, 5, 6)
+#: The modules of this benchmark.
+_MODULES = ("xrd_classifier", "xrd_scores", "xrd_rendering", "xrd_specimens", "xrd_order_list", "xrd_real")
 _FAST_BATCH = 64
 _FAST_LIMIT_S = 0.05
 
@@ -62,10 +67,20 @@ def specimens_sha256() -> str:
     return hashlib.sha256(b"".join((folder / f).read_bytes() for f in files)).hexdigest()
 
 
+@cache
+def code_sha256() -> str:
+    """Hash the source that labels, draws and judges: the labellers, their diffraction and this benchmark."""
+    benchmark = [Path(__file__).parent / f"{name}.py" for name in _MODULES]
+    packages = [Path(p.__file__).parent for p in (hea_vision.xrd, hea_sim.diffraction)]
+    files = [*benchmark, *(file for folder in packages for file in sorted(folder.glob("*.py")))]
+    return hashlib.sha256(b"".join(f"\0{f.name}\0".encode() + f.read_bytes() for f in files)).hexdigest()
+
+
 def label_task(job: tuple[Task, Path | None]) -> dict[str, Any]:
     """Label one pattern; what goes wrong stands in the row's `error`."""
     (labeller, part, seed, i), data = job
-    key = {"labeller": labeller, "part": part, "seed": seed, "i": i, "specimens": specimens_sha256()}
+    key = {"labeller": labeller, "part": part, "seed": seed, "i": i}
+    key |= {"specimens": specimens_sha256(), "code": code_sha256()}
     if part == "real":
         assert data is not None
         return key | _real_row(labeller, i, data)
@@ -126,7 +141,7 @@ def _order_row(labeller: str, seed: tuple[int, ...], told: bool) -> dict[str, An
     case = draw_order_case(seed)
     call, answer = _ask(labeller, case.rendered.pattern, elements=case.composition if told else None)
     sets = [sorted(s) for s in call.prediction_sets] if call else []
-    right = {
+    named = {
         "alternatives": [case.lattice] in sets and [case.ordered] in sets,
         "ordered alone": sets == [[case.ordered]],
         "undecided": True,
@@ -142,7 +157,7 @@ def _order_row(labeller: str, seed: tuple[int, ...], told: bool) -> dict[str, An
         "expected": case.expected,
         "prediction_sets": sets,
         "order_reasons": [str(test.get("reason", "")) for test in call.order] if call else [],
-        "right": right,
+        "right": answer["in_scope"] and named,  # a pattern that is refused is not answered
     }
 
 
@@ -211,7 +226,7 @@ def fast_mode(seed: int) -> dict[str, Any] | None:
 
 
 def read_journal(path: Path | None, models: Mapping[str, Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Read the rows of a journal that belong to these specimens and weights; a line cut short is dropped."""
+    """Read the rows of a journal that belong to these specimens, weights and source; a line cut short is dropped."""
     if path is None or not path.exists():
         return []
     rows = []
@@ -220,7 +235,8 @@ def read_journal(path: Path | None, models: Mapping[str, Mapping[str, str]]) -> 
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        mine = row.get("specimens") == specimens_sha256() and row["labeller"] in models
+        same = row.get("specimens") == specimens_sha256() and row.get("code") == code_sha256()
+        mine = same and row["labeller"] in models
         # A refusal that needed no network names no weights.
         if mine and row["model_sha256"] in ({}, models[row["labeller"]]):
             rows.append(row)
@@ -357,6 +373,7 @@ def main() -> None:
             "seed": args.seed,
             "models": models,
             "specimens_sha256": specimens_sha256(),
+            "code_sha256": code_sha256(),
             "versions": versions(),
             "machine": platform.processor() or platform.machine(),
         }

@@ -12,7 +12,7 @@ from hea_sim.alloy import Composition
 from hea_sim.crystals import build_crystal, prototype
 
 #: Superlattice lines weaker than the first number of sigma cannot be seen, stronger than the second they must be.
-UNDECIDED_SIGMA = (4.0, 6.5)
+UNDECIDED_SIGMA = (4.0, 5.0)
 #: Ordered structure, elements on its sublattices, a in Angstrom.
 _ALLOYS: tuple[tuple[str, dict[str, str], float], ...] = (
     ("B2", {"A": "Ni", "B": "Al"}, 2.887),

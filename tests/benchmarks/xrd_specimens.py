@@ -1,7 +1,8 @@
 """Draw the specimens of the classifier benchmark: alloys as a laboratory meets them, and what is none.
 
-Weights of structures, shares and scans are choices of this file alone. A specimen is drawn again where its main phase
-has no free line above 5 sigma, or two phases of one lattice differ by less than 0.6 % in a: nobody could tell.
+Weights of structures, shares and scans are choices of this file alone; the compositions are drawn as in training, and
+lattices follow from the same volumes of the elements that a labeller may use. A specimen is drawn again where its main
+phase has no free line above 5 sigma, or two phases of one lattice differ by less than 0.6 % in a: nobody could tell.
 """
 
 from __future__ import annotations
@@ -300,7 +301,7 @@ def _draw_background(rng: np.random.Generator, low: float, high: float) -> Backg
 
 
 def _amorphous_scan(rng: np.random.Generator) -> Scan:
-    """Draw a scan of a glass: its first maximum near d = 2.0 to 4.2 A, a weaker second at 1.65 times its angle."""
+    """Draw a scan of a glass: its first maximum near d = 2.0 to 3.6 A, a weaker second at 1.65 times its angle."""
     scan = draw_scan(rng)
     place = _angle(scan.source.wavelength_A, float(rng.uniform(2.0, 3.6)))
     width = place * float(rng.uniform(0.12, 0.22))

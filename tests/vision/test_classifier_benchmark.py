@@ -107,6 +107,43 @@ def test_bootstrap_interval_of_a_mean_is_that_of_its_standard_error(scores: Modu
     assert 0.8 - low == pytest.approx(0.078, abs=0.015) and high - 0.8 == pytest.approx(0.078, abs=0.015)
 
 
+def test_a_refused_alloy_is_not_covered_and_counts_as_wrong(scores: ModuleType) -> None:
+    alloy = {
+        "part": "alloy",
+        "kind": "alloy",
+        "visible": ["A1"],
+        "present": ["A1"],
+        "found": ["A1"],
+        "significance": [50.0],
+        "limit_sigma": 5.0,
+        "elements": True,
+        "metallic": 0.9,
+        "probability": 0.95,
+        "top_right": True,
+        "covered": True,
+        "in_scope": True,
+        "right": True,
+        "sets": [["A1"]],
+    }
+    refused = alloy | {"in_scope": False, "right": False, "sets": [["A1"], ["A2"], ["A3"]]}
+    nothing = refused | {"probability": 0.0, "top_right": False, "covered": False, "sets": []}
+    rows = [alloy, alloy | {"sets": [["A1"], ["A2"]]}, refused, nothing]
+    found = {f.name: f for f in scores.simulated_figures(rows)}
+    assert found["99 % sets: coverage"].value == 0.5 and found["99 % sets: coverage"].n == 4
+    assert found["99 % sets: mean size"].value == 1.5 and found["99 % sets: mean size"].n == 2
+    # Three alloys at 0.95, two of them right; the one without an assemblage claims nothing.
+    assert found["calibration error (10 bins)"].value == pytest.approx(0.95 - 2 / 3)
+    assert found["calibration error (10 bins)"].n == 3
+
+
+def test_the_rows_of_the_order_list_name_its_limits(bench: dict[str, ModuleType]) -> None:
+    low, high = bench["xrd_order_list"].UNDECIDED_SIGMA
+    names = [f.name for f in bench["xrd_scores"].order_figures([])]
+    assert f"order line below {low:g} sigma: alternatives" in names
+    assert f"order line above {high:g} sigma: ordered alone" in names
+    assert f"order line {low:g} to {high:g} sigma: left out" in names
+
+
 def _scan(rendering: ModuleType, peak_counts: float = 300.0) -> object:
     return rendering.Scan(
         source=radiation("CuKa"),
@@ -208,11 +245,31 @@ def test_only_the_frozen_real_patterns_are_read(bench: dict[str, ModuleType], tm
 
 def test_a_journal_keeps_rows_of_these_specimens_and_weights(bench: dict[str, ModuleType], tmp_path: Path) -> None:
     runner = bench["xrd_classifier"]
-    mine = {"labeller": "network", "specimens": runner.specimens_sha256(), "model_sha256": {"w": "1"}, "i": 0}
-    others = [mine | {"specimens": "other"}, mine | {"model_sha256": {"w": "2"}}, mine | {"labeller": "unknown"}]
+    mine = {"labeller": "network", "model_sha256": {"w": "1"}, "i": 0}
+    mine |= {"specimens": runner.specimens_sha256(), "code": runner.code_sha256()}
+    others = [
+        mine | {"specimens": "other"},
+        mine | {"code": "other"},
+        {k: v for k, v in mine.items() if k != "code"},
+        mine | {"model_sha256": {"w": "2"}},
+        mine | {"labeller": "unknown"},
+    ]
     text = "\n".join(json.dumps(row) for row in [mine, *others, mine | {"i": 1, "model_sha256": {}}])
     journal = tmp_path / "rows.jsonl"
     journal.write_text(text + "\n" + json.dumps(mine)[:30])  # a line cut short by a kill
     kept = runner.read_journal(journal, {"network": {"w": "1"}})
     assert [row["i"] for row in kept] == [0, 1]
     assert runner.read_journal(None, {}) == []
+
+
+@pytest.mark.parametrize("package", ["hea_vision.xrd", "hea_sim.diffraction"])
+def test_rows_of_other_code_have_another_key(
+    bench: dict[str, ModuleType], package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_now = bench["xrd_classifier"].code_sha256.__wrapped__  # without its memory
+    keys = [hash_now()]
+    monkeypatch.setattr(sys.modules[package], "__file__", str(tmp_path / "__init__.py"))
+    for text in ("", "one = 1\n", "one = 2\n"):
+        (tmp_path / "module.py").write_text(text)
+        keys.append(hash_now())
+    assert len(set(keys)) == 4 and hash_now() == keys[-1]

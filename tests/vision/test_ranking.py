@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from hea_sim.registry import load_card
 from hea_vision.xrd.calibration import (
     RankingExample,
     calibrate_sets,
@@ -18,7 +19,9 @@ from hea_vision.xrd.calibration import (
     score_ranking,
 )
 from hea_vision.xrd.damped_fit import damped_least_squares
+from hea_vision.xrd.proposals import PROPOSER
 from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES, RankingModel, least_gains
+from hea_vision.xrd.recipes import ranking as recipe
 
 N, M = len(FEATURES), len(NONE_FEATURES)
 
@@ -97,7 +100,11 @@ def test_folds_judge_every_example_once_by_a_ranking_that_has_not_seen_it() -> N
     examples = _examples(_truth(), 40, 9)
     judged = cross_fitted(examples, folds=4)
     assert len(judged) == 40 and {id(e) for _, e in judged} == {id(e) for e in examples}
-    assert len({id(model) for model, _ in judged}) == 4
+    folds = {id(model): (model, [id(e) for other, e in judged if other is model]) for model, _ in judged}
+    assert len(folds) == 4
+    for model, mine in folds.values():
+        others = fit_ranking([e for e in examples if id(e) not in mine])
+        assert np.array_equal(model.candidate, others.candidate) and np.array_equal(model.none, others.none)
 
 
 def test_probabilities_do_not_depend_on_the_order_of_candidates() -> None:
@@ -114,6 +121,41 @@ def test_examples_survive_their_file(tmp_path: Path) -> None:
     for one, two in zip(before, after, strict=True):
         assert one.names == two.names and one.truth == two.truth and np.array_equal(one.right, two.right)
         assert np.array_equal(one.features, two.features)
+
+
+def test_examples_of_another_network_or_other_code_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def make(seed: int, number: int) -> RankingExample:
+        made.append(number)
+        return _examples(_truth(), 1, number)[0]
+
+    monkeypatch.setattr(recipe, "make_ranking_example", make)
+    assert len(recipe.gather(tmp_path, 60, 7, 1)) == 100 and made == list(range(100))
+    made.clear()
+    assert len(recipe.gather(tmp_path, 60, 7, 1)) == 100 and made == []
+    card = load_card(PROPOSER).model_copy(update={"arrays_sha256": "0" * 64})
+    monkeypatch.setattr(recipe, "load_card", lambda name: card)
+    assert len(recipe.gather(tmp_path, 50, 7, 1)) == 50 and made == list(range(50))
+
+
+def test_the_key_of_examples_is_that_of_network_features_and_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b.py").write_text("one = 1\n")
+    keys = [recipe.examples_key([tmp_path]), recipe.examples_key([])]
+    assert recipe.examples_key([tmp_path]) == keys[0]
+    (tmp_path / "b.py").write_text("one = 2\n")
+    keys.append(recipe.examples_key([tmp_path]))
+    (tmp_path / "b.py").rename(tmp_path / "c.py")
+    keys.append(recipe.examples_key([tmp_path]))
+    monkeypatch.setattr(recipe, "FEATURES", FEATURES[::-1])
+    keys.append(recipe.examples_key([tmp_path]))
+    monkeypatch.setattr(recipe, "NONE_FEATURES", NONE_FEATURES[:-1])
+    keys.append(recipe.examples_key([tmp_path]))
+    assert len(set(keys)) == len(keys)
 
 
 def test_calibration_error_of_known_samples() -> None:

@@ -2,7 +2,9 @@
 
 python -m hea_vision.xrd.recipes.proposer --out FOLDER [--patterns N] [--seed N] [--device cuda] [--workers N]
 
-The run goes on from the last checkpoint in FOLDER. With `--install` the model takes its place in the registry.
+The run goes on from the last checkpoint in FOLDER. With `--install` the model takes its place in the registry. A run
+that starts from a model there (`--start-from`) has to begin with patterns that this model has not seen
+(`--first-number`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from hea_sim.documents import versions, write_atomic
-from hea_sim.registry import save_model
+from hea_sim.errors import InputError, MissingFileError
+from hea_sim.registry import load_card, save_model
 from hea_sim.registry.cards import MODELS, DataSource, ModelCard, Score
 from hea_vision.xrd.proposals import PROPOSER
 from hea_vision.xrd.training import TrainingSettings, train_proposer
@@ -23,9 +26,13 @@ LOG_FILE = "log.csv"
 
 
 def install(run: Path, settings: TrainingSettings, folder: Path) -> ModelCard:
-    """Write the weights of a finished run with their card and log into a model folder."""
+    """Write the weights of a finished run with their card and log into a model folder.
+
+    Raises InputError where a continued run does not begin where the log of the model before it ends.
+    """
     from safetensors.numpy import load_file
 
+    log = _whole_log(run, settings)  # before anything is written
     with (run / LOG_FILE).open(encoding="utf-8") as stream:
         last = list(csv.DictReader(stream))[-1]
     how = f"{settings.held_out} held-out simulated patterns of another seed, elements told in half of them"
@@ -63,7 +70,7 @@ def install(run: Path, settings: TrainingSettings, folder: Path) -> ModelCard:
     )
     # Half precision halves the file; it moves the log odds by less than 0.01.
     arrays = {name: np.asarray(a, np.float16) for name, a in load_file(run / "weights.safetensors").items()}
-    write_atomic(folder / LOG_FILE, _whole_log(run, settings))
+    write_atomic(folder / LOG_FILE, log)
     return save_model(folder, card, arrays, network=True)
 
 
@@ -72,7 +79,7 @@ def _whole_log(run: Path, settings: TrainingSettings) -> str:
     log = (run / LOG_FILE).read_text(encoding="utf-8")
     if settings.start_from is None:
         return log
-    before = (MODELS / settings.start_from / LOG_FILE).read_text(encoding="utf-8").splitlines()
+    before = _log_before(settings.start_from, settings.first_number)
     rows = [line.split(",") for line in log.splitlines()[1:]]
     done, seconds = (int(v) for v in before[-1].split(",")[:2])
     return (
@@ -81,15 +88,34 @@ def _whole_log(run: Path, settings: TrainingSettings) -> str:
     )
 
 
+def _log_before(model: str, first_number: int) -> list[str]:
+    """Read the log of the model that a run goes on from, line by line.
+
+    Raises InputError where it does not end where the run begins, as after the run itself was installed.
+    """
+    path = MODELS / model / LOG_FILE
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist; wanted the log of the model to go on from: install it again")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    seen = lines[-1].split(",")[0]
+    if seen != str(first_number):
+        raise InputError(
+            f"{path} ends at {seen} patterns; wanted {first_number}, the first number of the run that goes on from it;"
+            f" put back the model {model} that the run began with, or give --first-number {seen} and train again"
+        )
+    return lines
+
+
 def _remake(settings: TrainingSettings) -> str:
-    """Say how to make the model again; a continued run needs the run that it continues first."""
-    command = "python -m hea_vision.xrd.recipes.proposer"
-    last = f"{command} --out FOLDER --patterns {settings.patterns}"
-    if settings.start_from is None:
-        return f"{last} --install"
-    first = f"{command} --out FIRST --patterns {settings.first_number} --install"
-    go_on = f"--start-from {settings.start_from} --first-number {settings.first_number}"
-    return f"{first} && {last} {go_on} --learning-rate {settings.learning_rate:g} --install"
+    """Say how to make the model again; a continued run needs the model that it goes on from first."""
+    command = f"python -m hea_vision.xrd.recipes.proposer --out RUN-{settings.first_number}"
+    default = TrainingSettings()
+    for name in ("patterns", "start_from", "first_number", "learning_rate", "seed", "report_every"):
+        value = getattr(settings, name)
+        if name == "patterns" or value != getattr(default, name):
+            command += f" --{name.replace('_', '-')} {value}"
+    command += " --install"
+    return command if settings.start_from is None else f"{load_card(settings.start_from).remake} && {command}"
 
 
 def main() -> None:
@@ -117,6 +143,8 @@ def main() -> None:
         workers=args.workers,
         report_every=args.report_every,
     )
+    if args.install and settings.start_from is not None:
+        _log_before(settings.start_from, settings.first_number)  # hours sooner than `install` would say it
     train_proposer(args.out, settings)
     if args.install:
         print(install(args.out, settings, MODELS / PROPOSER).arrays_sha256)

@@ -2,12 +2,14 @@
 
 python -m hea_vision.xrd.recipes.ranking --out FOLDER [--specimens N] [--seed N] [--workers N] [--install]
 
-Candidates are kept in FOLDER by hundreds, so that a run that was stopped goes on.
+Candidates are kept in FOLDER, fifty specimens a file, so that a run that was stopped goes on. The files' names hold a
+hash of the network, the features and the source: what another network or other code has made is made again.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import hea_sim.diffraction
 from hea_sim.documents import versions
 from hea_sim.registry import load_card, save_model
 from hea_sim.registry.cards import MODELS, DataSource, ModelCard, Score
@@ -30,16 +33,28 @@ from hea_vision.xrd.calibration import (
 )
 from hea_vision.xrd.network_labeller import RANKING
 from hea_vision.xrd.proposals import PROPOSER
+from hea_vision.xrd.ranking import FEATURES, NONE_FEATURES
 
 SEED = 5
 _CHUNK = 50
+#: Packages whose code decides what an example is: the labeller, and the simulation of its specimens.
+_SOURCES = (Path(__file__).parent.parent, Path(hea_sim.diffraction.__file__).parent)
 
 
-def _make_chunk(first: int, seed: int, folder: Path) -> Path:
+def examples_key(sources: Sequence[Path] = _SOURCES) -> str:
+    """Hash what an example depends on besides its number: the network, the features, the modules in `sources`."""
+    digest = hashlib.sha256("\0".join([load_card(PROPOSER).arrays_sha256, *FEATURES, "", *NONE_FEATURES]).encode())
+    for folder in sources:
+        for path in sorted(folder.glob("*.py")):
+            digest.update(f"\0{path.name}\0{path.read_text(encoding='utf-8')}".encode())
+    return digest.hexdigest()[:12]
+
+
+def _make_chunk(first: int, seed: int, key: str, folder: Path) -> Path:
     import torch
 
     torch.set_num_threads(1)
-    path = folder / f"examples-{seed}-{first:06d}.npz"
+    path = folder / f"examples-{key}-{seed}-{first:06d}.npz"
     if not path.exists():
         made = (make_ranking_example(seed, number) for number in range(first, first + _CHUNK))
         save_examples(path, [example for example in made if example is not None])
@@ -49,7 +64,7 @@ def _make_chunk(first: int, seed: int, folder: Path) -> Path:
 def gather(folder: Path, count: int, seed: int, workers: int) -> list[RankingExample]:
     """Make or read the candidates of `count` specimens."""
     folder.mkdir(parents=True, exist_ok=True)
-    make = partial(_make_chunk, seed=seed, folder=folder)
+    make = partial(_make_chunk, seed=seed, key=examples_key(), folder=folder)
     firsts = range(0, count, _CHUNK)
     out: list[RankingExample] = []
     with ProcessPoolExecutor(workers) as pool:
@@ -90,7 +105,7 @@ def install(examples: Sequence[RankingExample], seed: int, count: int, folder: P
         ),
         scores=scores,
         seeds={"specimens": seed},
-        remake=f"python -m hea_vision.xrd.recipes.ranking --out FOLDER --specimens {count} --install",
+        remake=f"python -m hea_vision.xrd.recipes.ranking --out FOLDER --specimens {count} --seed {seed} --install",
         licence="GPL-3.0-or-later",
         citation="this project",
         versions=dict(versions()),
