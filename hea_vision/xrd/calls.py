@@ -46,24 +46,26 @@ def call_of_set(
     refine: bool = False,
     hints: bool = False,
     notes: Sequence[str] = (),
+    doubt: str = "",
 ) -> PatternCall:
     """Say what a fitted set means.
 
     `probabilities` are those of assemblages of fundamental lattices; what is left to one belongs to none of them.
     `possible` are those that prediction sets hold, likeliest first; `hints` adds a lattice of which one line shows.
-    `refine` takes numbers and picture from a fit to the whole pattern; `notes` join those of the call.
+    `refine` takes numbers and picture from a fit to the whole pattern; `notes` join those of the call; a
+    `doubt` refuses the pattern.
     """
     observed, composition = question.observed, question.composition
     root_area = np.exp(observed.log_area / 2)
     orders = order_tests(observed, best, composition, amounts_known=question.amounts_known)
-    free = _unexplained(observed, best, orders)
+    free = _unexplained(observed, best, orders if composition is not None else ())
     unexplained = float(root_area[free].sum() / root_area.sum())
     metallic = sum(
         float((root_area * best.share[i]).sum() / root_area.sum())
         for i, p in enumerate(best.phases)
         if p.table.kind.metallic
     )
-    reason = _refusal(best, unexplained, metallic)
+    reason = _refusal(best, unexplained, metallic) or doubt
     records, curves, of_numbers = _numbers(question, best, free, probabilities, refine=refine and not reason)
     order = sorted(range(len(records)), key=lambda i: -_weight(records[i]))  # the main phase first
     phases = [records[i] for i in order if _weight(records[i]) >= TRACE_WEIGHT_FRACTION]
@@ -93,7 +95,10 @@ def call_of_set(
 
 
 def _unexplained(observed: ObservedLines, fit: SetFit, orders: Sequence[OrderTest | None]) -> np.ndarray:
-    """Say which lines (n,) neither a phase gives nor the order that a phase is seen to have."""
+    """Say which lines (n,) neither a phase gives nor the order that a phase is seen to have.
+
+    Where the elements are unknown, any primitive cubic structure could pass for an ordered alloy: no orders are given.
+    """
     free = fit.owner < 0
     for i, test in enumerate(orders):
         if test is not None and test.detected:

@@ -20,6 +20,8 @@ from hea_vision.xrd.set_fit import SetFit
 
 #: The ranking that comes with the package.
 RANKING = "xrd-ranking"
+#: Probability of a metallic phase below which a pattern is refused.
+_LEAST_METALLIC = 0.65
 #: Log odds of a structure that the user gives.
 _USER_LOG_ODDS = 3.0
 
@@ -51,7 +53,28 @@ def label_with_network(question: Question) -> PatternCall:
     notes = []
     if none > probabilities[best.names]:
         notes = [f"likelier ({none:.2f}) none of the sets that were fitted: take the phases as a beginning"]
-    return call_of_set(question, best, probabilities, possible=possible, frame=frame, refine=True, notes=notes)
+    return call_of_set(
+        question,
+        best,
+        probabilities,
+        possible=possible,
+        frame=frame,
+        refine=True,
+        notes=notes,
+        doubt=_doubt(fits, probabilities),
+    )
+
+
+def _doubt(fits: Sequence[SetFit], probabilities: Mapping[tuple[str, ...], float]) -> str:
+    """Say why the ranking does not take a pattern for one of an alloy; empty where it does."""
+    metals = {p.name for fit in fits for p in fit.phases if p.table.kind.metallic}
+    metallic = sum(p for names, p in probabilities.items() if metals & set(names))
+    if metallic >= _LEAST_METALLIC:
+        return ""
+    return (
+        f"a metallic phase that is known here is there with a probability of {metallic:.2f} only, less than"
+        f" {_LEAST_METALLIC}: a ceramic, or a structure that is not known here"
+    )
 
 
 def rank_sets(

@@ -146,7 +146,7 @@ def test_a_strong_neighbour_neither_moves_an_area_nor_blurs_it(widths: float) ->
         assert scatter / 3 < claimed < 3 * scatter
 
 
-def test_a_call_tells_where_none_of_the_sets_is_likelier(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_tells_where_none_of_the_sets_is_likelier_and_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     candidate = np.zeros(len(FEATURES))
     candidate[FEATURES.index("evidence")] = 1.0
     pattern = mixture({"A1": ("CoCrFeNi", 3.575, 1.0)})
@@ -155,6 +155,7 @@ def test_a_call_tells_where_none_of_the_sets_is_likelier(monkeypatch: pytest.Mon
         ranking = RankingModel(candidate=candidate, none=np.array([none, 0.0, 0.0, 0.0]))
         monkeypatch.setattr(network_labeller, "load_ranking", lambda ranking=ranking: ranking)
         call = classify_pattern(pattern)
-        assert call.in_scope and [p.name for p in call.phases] == ["A1"]
+        assert [p.name for p in call.phases] == ["A1"]
+        assert call.in_scope == (none < 0) and ("metallic phase" in call.reason) == (none > 0)
         notes.append([note for note in call.notes if "none of the sets" in note])
     assert notes == [[], ["likelier (1.00) none of the sets that were fitted: take the phases as a beginning"]]
