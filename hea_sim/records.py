@@ -137,11 +137,21 @@ class Pattern:
             object.__setattr__(self, "intensity_std", std)
 
 
+def _count_not_finite(image: np.ndarray) -> int:
+    """Count NaN and infinity row by row, so that no array as large as the image is made; whole numbers have none."""
+    if image.dtype.kind not in "fc":
+        return 0
+    step = max((1 << 20) // max(image.shape[1], 1), 1)
+    parts = (image[top : top + step] for top in range(0, image.shape[0], step))
+    return sum(part.size - int(np.count_nonzero(np.isfinite(part))) for part in parts)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Micrograph:
     """Hold one grey micrograph.
 
-    `image` (rows, columns) float, finite; `pixel_size_nm` None where neither file nor user said.
+    `image` (rows, columns) finite: float from `read_micrograph`, of the file's own type (perhaps memory-mapped) from
+    `open_micrograph`; `pixel_size_nm` None where neither file nor user said.
     """
 
     image: np.ndarray
@@ -155,8 +165,9 @@ class Micrograph:
         where = f"{self.source}: " if self.source else ""
         if image.ndim != 2 or min(image.shape, default=0) < 8:
             raise InputError(f"{where}wanted a grey image of at least 8 x 8 pixels; got shape {image.shape}")
-        if not np.isfinite(image).all():
-            raise InputError(f"{where}the image holds {int((~np.isfinite(image)).sum())} pixels that are not finite")
+        bad = _count_not_finite(image)
+        if bad:
+            raise InputError(f"{where}the image holds {bad} pixels that are not finite; fill them or crop them off")
         if self.pixel_size_nm is not None and not 0 < self.pixel_size_nm < 1e9:
             raise InputError(f"{where}pixel size {self.pixel_size_nm} nm; wanted a positive number")
 
@@ -166,6 +177,11 @@ class Segmentation:
     """Hold the labels of one micrograph.
 
     `labels` (rows, columns) integer class per pixel; `classes` names every class number, 0 is the matrix.
+
+    `probabilities` (classes, rows, columns) in the order of the sorted class numbers and `uncertainty` (rows, columns),
+    0 sure to 1 at a loss, come from networks; so do `unfamiliarity`, the distance of the image from what the model
+    knows in units of its limit, and `unfamiliar`, True beyond it. `instances` (rows, columns) numbers objects from 1,
+    0 is none; `points` (n, 3) are row, column, intensity of what has a place rather than an area.
     """
 
     labels: np.ndarray
@@ -176,6 +192,12 @@ class Segmentation:
     model: str = ""
     source: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    probabilities: np.ndarray | None = None
+    uncertainty: np.ndarray | None = None
+    instances: np.ndarray | None = None
+    points: np.ndarray | None = None
+    unfamiliar: bool | None = None
+    unfamiliarity: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from hea_sim.documents import document, sha256_of, to_jsonable, versions, write_atomic, write_csv, write_json
-from hea_sim.errors import InputError, one_line_error
+from hea_sim.errors import InputError
 from hea_sim.records import Provenance
+from hea_vision.executors import Rows, Work, in_processes, in_turn, on_scheduler
 
-Work = Callable[[Path], Iterable[Mapping[str, Any]]]
 Progress = Callable[[int, int, Path], None]
 
 _JOURNAL = "journal.jsonl"
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
-_PROCESS_DIED = "its process was ended by the system (out of memory?); make the file smaller, or use fewer workers"
 
 
 @dataclass(kw_only=True)
@@ -52,6 +47,7 @@ def run_batch(
     shared_files: Sequence[str | os.PathLike[str]] = (),
     model_sha256: Mapping[str, str] | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     progress: Progress = lambda done, total, path: None,
 ) -> BatchResult:
     """Do the work for every input and gather results, failures and provenance.
@@ -70,6 +66,8 @@ def run_batch(
         What all inputs are judged with: calibrations and structures as files, models by their checksums.
     workers
         Processes; with more than one, `work` must be a function or object of a module, and each process has one thread.
+    scheduler
+        Address of a Dask scheduler whose workers do the work instead; they must see all files under the same paths.
     progress
         Told of every input that is done.
     """
@@ -86,20 +84,40 @@ def run_batch(
     result.reused = sum(len(rows) for rows in found.values())
     left = [path for path in inputs if path.as_posix() not in found]
     done = len(inputs) - len(left)
-    for path, rows in (_in_turn if workers == 1 else _in_processes)(work, left, workers):
-        done += 1
-        name = path.as_posix()
-        found[name] = rows
-        if journal and name in checksums and not any("error" in row for row in rows):
-            made = {str(p): sha256_of(p) for row in rows for p in outputs(row)}
-            _append(journal, {"key": key, "input": name, "sha256": checksums[name], "outputs": made, "rows": rows})
-        progress(done, len(inputs), path)
+    with closing(_rows_of(work, left, workers, scheduler)) as finished:
+        for path, rows in finished:
+            done += 1
+            name = path.as_posix()
+            found[name] = rows
+            if journal and name in checksums and not any("error" in row for row in rows):
+                made = _checksums_of(p for row in rows for p in outputs(row))
+                _append(journal, {"key": key, "input": name, "sha256": checksums[name], "outputs": made, "rows": rows})
+            progress(done, len(inputs), path)
     for row in (row for path in inputs for row in found[path.as_posix()]):
         (result.failures if "error" in row else result.results).append(row)
     result.provenance = Provenance(
         input_sha256={**checksums, **shared}, model_sha256=models, versions=versions(), settings=dict(settings)
     )
     return result
+
+
+def _rows_of(work: Work, paths: Sequence[Path], workers: int, scheduler: str | None) -> Iterator[tuple[Path, Rows]]:
+    """Choose where the work is done; no process and no scheduler is asked for where nothing is left to do."""
+    if scheduler is not None and paths:
+        yield from on_scheduler(work, paths, scheduler)
+    elif workers > 1:
+        yield from in_processes(work, paths, workers)
+    else:
+        yield from in_turn(work, paths)
+
+
+def _checksums_of(paths: Iterable[Path]) -> dict[str, str]:
+    try:
+        return {str(path): sha256_of(path) for path in paths}
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename}: was written by a worker but is not seen here; wanted workers that share this folder"
+        ) from error
 
 
 def _finished(
@@ -117,78 +135,6 @@ def _finished(
         if row and all(_unchanged(made, sha) for made, sha in row["outputs"].items()):
             found[name] = row["rows"]
     return found, checksums
-
-
-def _attempt(work: Work, path: Path) -> list[dict[str, Any]]:
-    try:
-        return [to_jsonable(row) for row in work(path)]
-    except Exception as error:  # one bad file must not stop the rest, whatever it did to a reader
-        return [{"input": path.as_posix(), "error": one_line_error(error)}]
-
-
-def _in_turn(work: Work, paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    for path in paths:
-        yield path, _attempt(work, path)
-
-
-def _in_processes(work: Work, paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, list[dict[str, Any]]]]:
-    """Yield results as they come; an input whose process dies when it runs alone is a failure."""
-    left, alone = list(paths), False
-    while left:
-        now = left[:1] if alone else left
-        finished: set[Path] = set()
-        broken = False
-        with _one_thread_each(), _pool(work, min(workers, len(now))) as pool:
-            tasks = {pool.submit(_attempt_in_process, path): path for path in now}
-            try:
-                for task in as_completed(tasks):
-                    try:
-                        rows = task.result()
-                    except BrokenProcessPool:  # the system ended a process: out of memory, or a crash in a library
-                        broken = True
-                        continue
-                    finished.add(tasks[task])
-                    yield tasks[task], rows
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        if broken and alone:
-            finished.add(now[0])
-            yield now[0], [{"input": now[0].as_posix(), "error": _PROCESS_DIED}]
-        left = [path for path in left if path not in finished]
-        alone = broken and not alone
-
-
-def _pool(work: Work, workers: int) -> ProcessPoolExecutor:
-    # Spawned, because a forked copy of threads hangs; the work is handed over once, since it may list every input.
-    return ProcessPoolExecutor(workers, get_context("spawn"), _start_process, (work,))
-
-
-_work_of_process: list[Work] = []
-
-
-def _start_process(work: Work) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the process without a word of its own
-    _work_of_process[:] = [work]
-
-
-def _attempt_in_process(path: Path) -> list[dict[str, Any]]:
-    return _attempt(_work_of_process[0], path)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let new processes compute with one thread, so that several do not fight over the cores."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _unchanged(path: str, sha256: str) -> bool:
@@ -235,6 +181,25 @@ def make_folder(out: str | os.PathLike[str]) -> Path:
             f"{out}: cannot be used for results ({error.strerror}); name a writable --out folder"
         ) from error
     return out
+
+
+@contextlib.contextmanager
+def open_atomic(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Open a text file to be written piece by piece; it takes its name when it is whole, and only then."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def write_batch(

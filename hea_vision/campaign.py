@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hea_sim.alloy import Composition
 from hea_sim.diffraction.radiation import radiation as get_radiation
@@ -71,6 +71,41 @@ class CompositionEntry(StrictJob):
     unit: Literal["at.%", "wt.%"]
 
 
+class EdsEntry(StrictJob):
+    """Name one EDS measurement: line scans of one unit (pooled), pictures of element maps, or a spectrum image.
+
+    Line scans need `unit`; `step_um` where no file says. Pictures are named by their element ("map_Ti.jpg").
+    A spectrum image is averaged over `block_px` first; with `k_factors` it is quantified.
+    """
+
+    lines: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()
+    spectrum_image: str | None = None
+    unit: Literal["at.%", "wt.%", "counts"] | None = None
+    step_um: float | None = Field(default=None, gt=0)
+    pixel_size_nm: float | None = Field(default=None, gt=0)
+    block_px: int = Field(default=1, ge=1)
+    k_factors: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_one_kind(self) -> EdsEntry:
+        if sum(map(bool, (self.lines, self.maps, self.spectrum_image))) != 1:
+            raise InputError("an [[eds]] entry names one of lines, maps, spectrum_image; got none or several")
+        if self.lines and self.unit is None:
+            raise InputError("line scans do not say what their numbers are; add unit = 'at.%', 'wt.%' or 'counts'")
+        return self
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """List the files that are named."""
+        return (*self.lines, *self.maps, *([self.spectrum_image] if self.spectrum_image else ()))
+
+    @property
+    def file(self) -> str:
+        """Give the first file, which names the entry."""
+        return self.files[0]
+
+
 class StructureEntry(StrictJob):
     """Name one calculated cell; `relative_std_percent` is the error of its lattice parameter against experiment."""
 
@@ -96,6 +131,7 @@ class Campaign(StrictJob):
     pattern: tuple[PatternEntry, ...] = ()
     micrograph: tuple[MicrographEntry, ...] = ()
     composition: tuple[CompositionEntry, ...] = ()
+    eds: tuple[EdsEntry, ...] = ()
     structure: tuple[StructureEntry, ...] = ()
     pattern_labeller: str = DEFAULT_LABELLER
     segmenter: str = "classical"
@@ -123,7 +159,8 @@ class Campaign(StrictJob):
             (e.file for e in group) for group in (self.pattern, self.micrograph, self.composition, self.structure)
         )
         calibrations = dict.fromkeys(e.calibration for e in self.pattern if e.calibration)
-        return (*(file for group in groups for file in group), *calibrations)
+        eds = dict.fromkeys(file for e in self.eds for file in e.files)
+        return (*dict.fromkeys((*(file for group in groups for file in group), *eds)), *calibrations)
 
 
 def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:
@@ -187,6 +224,7 @@ def _keys_at(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
         "pattern": PatternEntry,
         "micrograph": MicrographEntry,
         "composition": CompositionEntry,
+        "eds": EdsEntry,
         "structure": StructureEntry,
     }
     for part in place:

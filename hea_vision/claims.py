@@ -86,6 +86,10 @@ def crosscheck_pattern(
     ]
 
 
+#: Classes of the segmenters that are a phase beside the matrix.
+SECOND_PHASES = ("second phase", "precipitate", "small precipitate", "large precipitate")
+UNFAMILIAR = "the picture is unlike those that the segmenter knows"
+
 #: What the rules call an assemblage that they do not resolve.
 SEVERAL = "several phases"
 
@@ -243,8 +247,13 @@ def crosscheck_micrograph(
     """Hold one labelled micrograph against a forecast and against the patterns of the same specimen."""
     common: dict[str, Any] = {"against": expected.alloy, "measured_source": labels.source, "independent": not synthetic}
     out = []
-    second = labels.fractions.get("second phase")
+    second, found = second_phase(labels)
     if second is not None:
+        reason = "a lattice Monte Carlo on one lattice has no coexisting phases to take a fraction from"
+        if not found:
+            reason += "; the bound holds for phases that differ in grey"
+        if labels.unfamiliar:
+            reason += f"; {UNFAMILIAR}"
         out.append(
             Evidence(
                 claim="volume fraction of a second phase",
@@ -253,8 +262,7 @@ def crosscheck_micrograph(
                 measured=second,
                 predicted_source=expected.volume_source,
                 **common,
-                reason="a lattice Monte Carlo on one lattice has no coexisting phases to take a fraction from"
-                + ("" if labels.objects.get("second phase", 0) else "; the bound holds for phases that differ in grey"),
+                reason=reason,
             )
         )
         out += [_image_against_pattern(labels, call, common) for call in calls if call.in_scope]
@@ -271,10 +279,11 @@ def crosscheck_micrograph(
                 **common,
             )
         )
-    if labels.objects.get("second phase", 0) > 0:
+    sized = "grains" if labels.objects.get("grain") else "the second phase" if found else ""
+    if sized:
         out.append(
             Evidence(
-                claim="size of the second phase",
+                claim=f"size of {sized}",
                 kind="size",
                 verdict="inconclusive",
                 predicted_source="",
@@ -285,14 +294,36 @@ def crosscheck_micrograph(
     return out
 
 
+def second_phase(labels: Segmentation) -> tuple[Estimate | None, bool]:
+    """Add up the area of every class that is a second phase, and say whether any was found.
+
+    The errors of several classes are added as if they went together, since one is often taken for another.
+    """
+    parts = [labels.fractions[name] for name in SECOND_PHASES if name in labels.fractions]
+    found = any(labels.objects.get(name, 0) > 0 for name in SECOND_PHASES)
+    if len(parts) < 2:
+        return (parts[0] if parts else None), found
+    bounds = [(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in parts]
+    total = Estimate(
+        value=sum(e.value for e in parts),
+        std=sum(e.std or 0.0 for e in parts),
+        low=sum(low for low, _ in bounds),
+        high=min(1.0, sum(high for _, high in bounds)),
+        level=parts[0].level or 0.9,
+        unit=parts[0].unit,
+        method=f"{len(parts)} classes together; {parts[0].method}",
+    )
+    return total, found
+
+
 def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, Any]) -> Evidence:
     """Compare how many phases a picture and a pattern of the same specimen show.
 
     A picture without a second phase does not exclude one: contrast may be missing. One with a second phase contradicts
     a pattern of one phase only where its area is more than a pattern could miss.
     """
-    second = labels.fractions.get("second phase")
-    sure = labels.objects.get("second phase", 0) > 0 and second is not None and (second.low or 0.0) > PATTERN_LIMIT
+    second, found = second_phase(labels)
+    sure = found and second is not None and (second.low or 0.0) > PATTERN_LIMIT and not labels.unfamiliar
     picture = [[SEVERAL]] if sure else [["one phase"], [SEVERAL]]
     pattern = [[name] for name in sorted({"one phase" if len(s) == 1 else SEVERAL for s in call.prediction_sets})]
     independent = bool(common["independent"]) and not call.synthetic

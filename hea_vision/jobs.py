@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,7 @@ from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import InputError, MissingFileError, UnknownNameError, unknown_name
 from hea_vision.campaign import Job, StrictJob, load_job
 from hea_vision.io._axes import checked_axis
+from hea_vision.io.lengths import parse_length
 from hea_vision.xrd.classify import DEFAULT_LABELLER, PATTERN_LABELLERS
 
 
@@ -130,17 +131,89 @@ class TrainXrdJob(StrictJob):
     @field_validator("device")
     @classmethod
     def _device_is_known(cls, value: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            raise InputError(f"device '{value}'; wanted auto, cpu, cuda, or cuda:1 for the second card")
-        return value
+        return _checked_device(value)
+
+
+def _checked_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise InputError(f"device '{value}'; wanted auto, cpu, cuda, or cuda:1 for the second card")
+    return value
 
 
 class SegmentJob(StrictJob):
-    """Settings of `hea segment`; `crop_px` is (top, left, height, width)."""
+    """Settings of `hea segment`.
+
+    `crop_px` is (top, left, height, width); `scale_bar` is the length that the picture writes at its own bar, such as
+    "20 um", for pictures whose file holds no pixel size; `all_pages` labels every page of a stack. `tta` averages over
+    turned and mirrored copies. `workers` are processes and `scheduler` is the address of a Dask scheduler: they change
+    no result.
+    """
 
     model: str = "classical"
     pixel_size_nm: float | None = Field(default=None, gt=0)
+    scale_bar: str | None = None
     crop_px: tuple[int, int, int, int] | None = None
+    all_pages: bool = False
+    device: str = "auto"
+    tta: bool = False
+    workers: int = Field(default=1, ge=1, le=1024)
+    scheduler: str | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_known(cls, value: str) -> str:
+        from hea_vision.segmentation import known_model
+
+        return known_model(value)
+
+    @field_validator("scale_bar")
+    @classmethod
+    def _scale_bar_is_a_length(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_length(value)
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_known(cls, value: str) -> str:
+        return _checked_device(value)
+
+    @model_validator(mode="after")
+    def _settings_fit_together(self) -> SegmentJob:
+        if self.scheduler is not None and self.workers > 1:
+            raise InputError("workers are processes here, a scheduler has its own; leave one of them out")
+        if self.scale_bar is not None and self.pixel_size_nm is not None:
+            raise InputError("scale_bar and pixel_size_nm both say how large a pixel is; leave one of them out")
+        if self.model == "classical" and (self.tta or self.device.startswith("cuda")):
+            what = "tta" if self.tta else f"device '{self.device}'"
+            raise InputError(f"{what}: the segmenter 'classical' is no network; leave it out or choose another model")
+        return self
+
+
+class MeasureJob(StrictJob):
+    """Settings of `hea measure`.
+
+    `kind` says what the numbers of a label image are: `classes`, `grains` (a number a grain, 0 on boundaries) or
+    `boundaries` (0 in grains). `pattern` and `spacing_px` are the test lines for grain size; `lamellae` asks for the
+    spacing of every class above 0; `seed` is that of the bootstrap; `workers` are processes and change no result.
+    """
+
+    kind: Literal["classes", "grains", "boundaries"] = "classes"
+    pixel_size_nm: float | None = Field(default=None, gt=0, lt=1e9)
+    pattern: str = "line-grid"
+    spacing_px: float | None = Field(default=None, ge=1)
+    lamellae: bool = False
+    seed: int = Field(default=0, ge=0)
+    workers: int = Field(default=1, ge=1, le=1024)
+
+    @field_validator("pattern")
+    @classmethod
+    def _pattern_is_known(cls, value: str) -> str:
+        from hea_vision.measurement.probes import PATTERNS
+
+        if value not in PATTERNS:
+            raise unknown_name("test pattern", value, PATTERNS)
+        return value
 
 
 class SampleJob(StrictJob):

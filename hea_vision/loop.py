@@ -21,6 +21,7 @@ from hea_vision.batch import make_folder
 from hea_vision.campaign import (
     CAMPAIGN_FILE,
     Campaign,
+    EdsEntry,
     MicrographEntry,
     PatternEntry,
     StructureEntry,
@@ -37,9 +38,10 @@ from hea_vision.claims import (
 
 if TYPE_CHECKING:
     from hea_sim.properties.suggest import Suggestion
+    from hea_vision.measurement.segregation import Segregation
 
 Say = Callable[[str], None]
-Entry = TypeVar("Entry", PatternEntry, MicrographEntry)
+Entry = TypeVar("Entry", PatternEntry, MicrographEntry, EdsEntry)
 
 
 @dataclass(kw_only=True)
@@ -53,6 +55,7 @@ class LoopResult:
     calls: dict[str, PatternCall] = field(default_factory=dict)
     images: dict[str, tuple[Micrograph, Segmentation]] = field(default_factory=dict)
     compositions: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    segregation: dict[str, Segregation] = field(default_factory=dict)
     structures: dict[str, Estimate] = field(default_factory=dict)
     expected: Forecast | None = None
     alternatives: list[Forecast] = field(default_factory=list)
@@ -111,6 +114,7 @@ def run_loop(
 
 def observe(result: LoopResult, say: Say = lambda _: None) -> None:
     """Label every pattern and micrograph, read every table and cell; a bad file becomes a failure."""
+    from hea_vision.eds_evidence import measure_eds
     from hea_vision.io import mean_composition, read_composition_table, read_micrograph, read_pattern
     from hea_vision.segmentation import segment
     from hea_vision.xrd import classify_pattern
@@ -143,6 +147,10 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
     for table in campaign.composition:
         with _collect(result, table.file) as path:
             result.compositions[table.file] = mean_composition(read_composition_table(path, unit=table.unit))
+    for key, eds in _keyed(campaign.eds):
+        say(f"measure {key}")
+        with _collect(result, eds.file):
+            result.segregation[key] = measure_eds(eds, result.folder, alloy)
     for cell in campaign.structure:
         with _collect(result, cell.file) as path:
             result.structures[cell.file] = _cell_volume(path, cell)
@@ -228,7 +236,7 @@ def compare(result: LoopResult) -> None:
                     synthetic=campaign.synthetic,
                 )
     nominal = dict(Composition.parse(campaign.alloy))
-    for source, means in result.compositions.items():
+    for source, means in (result.compositions | _contents_by_eds(result)).items():
         result.claims += crosscheck_composition(
             means,
             nominal,
@@ -239,6 +247,18 @@ def compare(result: LoopResult) -> None:
         )
     result.controls = _controls(result, expected)
     result.unchecked = _unchecked(result)
+
+
+def _contents_by_eds(result: LoopResult) -> dict[str, dict[str, Estimate]]:
+    """Give the mean contents of quantified EDS measurements whose tables are not compared already."""
+    known = {Path(name) for name in result.compositions}
+    return {
+        key: dict(found.mean)
+        for (key, entry) in _keyed(result.campaign.eds)
+        if (found := result.segregation.get(key)) is not None
+        and found.quantified
+        and not known & {Path(file) for file in entry.files}
+    }
 
 
 def _controls(result: LoopResult, expected: Forecast) -> list[Evidence]:
@@ -271,7 +291,9 @@ def _unchecked(result: LoopResult) -> list[str]:
         out.append("phase, lattice parameter and order: the campaign has no diffraction pattern")
     if not campaign.micrograph:
         out.append("second phases and pores: the campaign has no micrograph")
-    if not campaign.composition:
+    if result.segregation:
+        out.append("segregation: nothing predicts it; a lattice Monte Carlo at one temperature knows no solidification")
+    if not campaign.composition and not any(s.quantified for s in result.segregation.values()):
         out.append("composition: the campaign has no measured composition; the nominal one is taken")
     if not campaign.controls:
         out.append("controls: the campaign names no other alloys, so no claim can be told apart from an alternative")
@@ -341,6 +363,7 @@ def loop_document(result: LoopResult) -> dict[str, Any]:
     ]
     labels += [{"input": n, "kind": "micrograph", "label": s} for n, (_, s) in result.images.items()]
     labels += [{"input": n, "kind": "composition", "label": m} for n, m in result.compositions.items()]
+    labels += [{"input": n, "kind": "segregation", "label": s} for n, s in result.segregation.items()]
     labels += [{"input": n, "kind": "structure", "label": e} for n, e in result.structures.items()]
     return document(
         labels,

@@ -14,8 +14,8 @@ noise, scan lines) acts on the grey values only. So the truth is exact, whatever
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -23,8 +23,11 @@ from scipy.spatial import cKDTree
 
 from hea_sim.errors import InputError, unknown_name
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 #: Imaging modes that can be drawn.
-MODALITIES = ("sem",)
+MODALITIES = ("sem", "haadf")
 #: Class numbers of the truth, the same as those of the segmenters.
 CLASSES = {0: "matrix", 1: "second phase", 2: "pore"}
 MATRIX_LEVEL = 0.5
@@ -39,7 +42,9 @@ _TRIES = 5_000
 class VirtualMicrograph:
     """Hold a virtual micrograph and the truth behind it.
 
-    `image` (rows, columns) float32 in 0..1; `labels` (rows, columns) uint8, see `CLASSES`; `settings` redraws it.
+    `image` (rows, columns) float32 in 0..1; `labels` (rows, columns) uint8, named by `classes`; `instances` (rows,
+    columns) int32, an object per pixel, and `points` (n, 3) row, column, intensity, where the kind of picture has them;
+    `settings` redraws it.
     """
 
     image: np.ndarray
@@ -47,6 +52,8 @@ class VirtualMicrograph:
     pixel_size_nm: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     classes: Mapping[int, str] = field(default_factory=lambda: dict(CLASSES))
+    instances: np.ndarray | None = None
+    points: np.ndarray | None = None
 
     def area_fraction(self, name: str) -> float:
         """Give the exact area fraction of a class by its name."""
@@ -73,32 +80,36 @@ class _Sem:
 
 
 def virtual_micrograph(
+    subject: Atoms | None = None,
     *,
     modality: str,
-    shape: tuple[int, int] = (512, 512),
+    shape: tuple[int, int] | None = None,
     pixel_size_nm: float,
     pore_area_fraction: float = 0.0,
     second_phase_area_fraction: float = 0.0,
     seed: int | np.random.Generator,
-    **settings: float,
+    **settings: Any,
 ) -> VirtualMicrograph:
     """Draw a virtual micrograph with exact truth.
 
     Parameters
     ----------
+    subject
+        The atoms of a simulated cell, for "haadf"; nothing for "sem".
     modality
-        One of `MODALITIES`.
+        One of `MODALITIES`: "sem" draws grains, pores and a second phase, "haadf" the columns of `subject`.
     shape
-        Rows and columns, each at least 32.
+        Rows and columns, each at least 32; None for 512 x 512, and of atoms for all columns.
     pixel_size_nm
-        Edge length of a pixel in nm; it scales nothing, the picture is drawn in pixels.
+        Edge length of a pixel in nm; a "sem" picture is drawn in pixels and only carries it.
     pore_area_fraction, second_phase_area_fraction
         Fractions of the area, 0 to 0.4; met to the nearest particle of a few pixels.
     seed
         Seed of, or, the `numpy.random.Generator` that draws everything.
     **settings
         `grain_size_px`, `channelling_contrast`, `precipitate_diameter_px`, `second_phase_contrast`,
-        `pore_diameter_px`, `shading`, `blur_px`, `counts_per_pixel`, `scan_line_noise`, `rim_brightness`.
+        `pore_diameter_px`, `shading`, `blur_px`, `counts_per_pixel`, `scan_line_noise`, `rim_brightness`; for "haadf"
+        those of `hea_sim.microscopy.columns.draw_columns` and `SemInstrument`.
 
     Examples
     --------
@@ -108,6 +119,11 @@ def virtual_micrograph(
     """
     if modality not in MODALITIES:
         raise unknown_name("modality", modality, MODALITIES)
+    if modality == "haadf":
+        return _haadf(subject, shape, pixel_size_nm, seed, settings)
+    if subject is not None:
+        raise InputError('virtual micrograph: "sem" draws no atoms; wanted modality "haadf", or no atoms')
+    shape = (512, 512) if shape is None else shape
     knobs = _knobs(settings)
     _check(shape, pixel_size_nm, pore_area_fraction, second_phase_area_fraction)
     rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
@@ -125,6 +141,47 @@ def virtual_micrograph(
         **asdict(knobs),
     }
     return VirtualMicrograph(image=image, labels=labels, pixel_size_nm=float(pixel_size_nm), settings=kept)
+
+
+def _haadf(
+    atoms: Atoms | None,
+    shape: tuple[int, int] | None,
+    pixel_size_nm: float,
+    seed: int | np.random.Generator,
+    settings: Mapping[str, Any],
+) -> VirtualMicrograph:
+    """Photograph the columns of a simulated cell; what both know of the settings goes to each."""
+    from hea_sim.microscopy.columns import draw_columns
+    from hea_sim.microscopy.instrument import SemInstrument, photograph
+
+    if atoms is None:
+        raise InputError('virtual micrograph: "haadf" needs the atoms of a cell, such as those of anneal(...).atoms')
+    drawing = ("probe_fwhm_nm", "axis", "rotation_deg", "exponent", "thermal_nm", "tails", "background", "tolerance_nm")
+    exposing = {f.name for f in fields(SemInstrument)}
+    for name in settings:
+        if name not in drawing and name not in exposing:
+            raise unknown_name("setting of the virtual micrograph", name, sorted({*drawing, *exposing}))
+    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+    scene = draw_columns(
+        atoms, rng, pixel_size_nm=pixel_size_nm, shape=shape, **{k: v for k, v in settings.items() if k in drawing}
+    )
+    instrument = SemInstrument(**{"shading": 0.02, "blur_px": 0.5, "counts_per_pixel": 150.0} | {
+        k: v for k, v in settings.items() if k in exposing
+    })  # fmt: skip
+    return VirtualMicrograph(
+        image=photograph(scene.reflectance, instrument, rng),
+        labels=scene.labels,
+        pixel_size_nm=float(pixel_size_nm),
+        classes=scene.classes,
+        instances=scene.instances,
+        points=scene.points,
+        settings={
+            "modality": "haadf",
+            "shape": [int(n) for n in scene.labels.shape],
+            "seed": None if isinstance(seed, np.random.Generator) else int(seed),
+            **settings,
+        },
+    )
 
 
 def _knobs(settings: Mapping[str, float]) -> _Sem:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from hea_sim.documents import read_json, sha256_of, write_atomic, write_json
 from hea_sim.errors import InputError, MissingFileError, unknown_name
@@ -49,7 +49,10 @@ class Score(_Strict):
 
 
 class ModelCard(_Strict):
-    """Describe a shipped model: enough to judge it, to cite it and to make it again."""
+    """Describe a shipped model: enough to judge it, to cite it and to make it again.
+
+    `settings` are numbers and names that the model needs beside its arrays, such as the classes of a segmenter.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     kind: str = Field(min_length=1)
@@ -63,6 +66,7 @@ class ModelCard(_Strict):
     licence: str = Field(min_length=1)
     citation: str = Field(min_length=1)
     notes: tuple[str, ...] = ()
+    settings: dict[str, JsonValue] = {}
     versions: dict[str, str] = {}
 
 

@@ -23,7 +23,7 @@ app = typer.Typer(
     help="High-entropy alloys: label diffraction patterns and micrographs, simulate, cross-check, suggest.",
 )
 models_app = typer.Typer(no_args_is_help=True, help="Models that ship with the package: list, show, verify.")
-train_app = typer.Typer(no_args_is_help=True, help="Train what labels patterns.")
+train_app = typer.Typer(no_args_is_help=True, help="Train what labels patterns and micrographs.")
 data_app = typer.Typer(no_args_is_help=True, help="Data sets that the project knows: list, show, verify.")
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
@@ -147,6 +147,76 @@ def train_xrd(
     raise typer.Exit(pattern_verbs.train_xrd(out, config, flags, json))
 
 
+@train_app.command("segmenter")
+def train_segmenter(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the run and its model; a stopped run goes on.")],
+    config: Config = None,
+    images: Annotated[str | None, typer.Option(help="Folder of pictures.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Folder of their label images, of the same names.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the classes from number 0, with commas; else the label images' own.")
+    ] = None,
+    virtual: Annotated[
+        str | None, typer.Option(help="Virtual micrographs to learn from: precipitates, grains, phases, columns.")
+    ] = None,
+    start_from: Annotated[str | None, typer.Option(help="Model to begin with: a name or a folder.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
+    examples: Annotated[int | None, typer.Option(min=1, help="Squares to learn from, in all.")] = None,
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that make examples.")] = None,
+    json: Json = False,
+) -> None:
+    """Train a segmenter on labelled pictures, on virtual micrographs, or on both."""
+    from hea_vision.cli import training_verbs
+
+    flags = {
+        "images": images,
+        "labels": labels,
+        "classes": _names([classes]) if classes else None,
+        "virtual": virtual,
+        "start_from": start_from,
+        "name": name,
+        "examples": examples,
+        "seed": seed,
+        "device": device,
+        "workers": workers,
+    }
+    raise typer.Exit(training_verbs.train_segmenter(out, config, flags, json))
+
+
+@train_app.command("strokes")
+def train_strokes(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    config: Config = None,
+    images: Annotated[str | None, typer.Option(help="A painted picture, or a folder of them.")] = None,
+    strokes: Annotated[
+        str | None, typer.Option(help="Its strokes as a label image: 0 not painted, 1 the first class, 2 the next.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Names of the paints 1, 2, ..., with commas; matrix first.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
+    features: Annotated[str | None, typer.Option(help="Trained model whose features are used.")] = None,
+    seed: Seed = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    json: Json = False,
+) -> None:
+    """Learn a segmenter from a few strokes of paint, in seconds."""
+    from hea_vision.cli import training_verbs
+
+    flags = {
+        "images": images,
+        "strokes": strokes,
+        "classes": _names([classes]) if classes else None,
+        "name": name,
+        "features": features,
+        "seed": seed,
+        "device": device,
+    }
+    raise typer.Exit(training_verbs.train_strokes(out, config, flags, json))
+
+
 @app.command()
 def segment(
     inputs: Inputs,
@@ -154,12 +224,71 @@ def segment(
     config: Config = None,
     model: Annotated[str | None, typer.Option(help="Segmenter.")] = None,
     pixel_size: Annotated[float | None, typer.Option("--pixel-size", help="Pixel size in nm.")] = None,
+    scale_bar: Annotated[
+        str | None, typer.Option(help="Length written at the bar that is burnt into the pictures, such as '20 um'.")
+    ] = None,
+    all_pages: Annotated[bool | None, typer.Option("--all-pages", help="Label every page of a stack.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler, such as tcp://host:8786; its workers see the files under the same paths."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    tta: Annotated[
+        bool | None, typer.Option("--tta", help="Average a network over turned and mirrored copies; 8 times the time.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Label micrographs: second phases and pores, with area fractions."""
+    """Label micrographs: phases, precipitates, grains or pores, with area fractions and objects."""
     from hea_vision.cli import micrograph_verbs
 
-    raise typer.Exit(micrograph_verbs.segment(inputs, out, config, {"model": model, "pixel_size_nm": pixel_size}, json))
+    flags = {
+        "model": model,
+        "pixel_size_nm": pixel_size,
+        "scale_bar": scale_bar,
+        "all_pages": all_pages,
+        "workers": workers,
+        "scheduler": scheduler,
+        "device": device,
+        "tta": tta,
+    }
+    raise typer.Exit(micrograph_verbs.segment(inputs, out, config, flags, json))
+
+
+@app.command()
+def measure(
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("--out", help="Folder for tables and the report.")],
+    config: Config = None,
+    pixel_size: Annotated[
+        float | None, typer.Option("--pixel-size", help="Pixel size in nm, where the files hold none or a wrong one.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What the numbers of the label images are: classes, grains (one each) or boundaries."),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="Test lines for grain size: line-grid, abrams, hilliard, nist-e112.")
+    ] = None,
+    lamellae: Annotated[bool | None, typer.Option("--lamellae", help="Measure lamellar spacing too.")] = None,
+    seed: Seed = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, of one thread each.")] = None,
+    json: Json = False,
+) -> None:
+    """Measure label images to standard: grain size (E112), fractions (E562), particles, strain of columns."""
+    from hea_vision.cli import measure_verbs
+
+    flags = {
+        "pixel_size_nm": pixel_size,
+        "kind": kind,
+        "pattern": pattern,
+        "lamellae": lamellae,
+        "seed": seed,
+        "workers": workers,
+    }
+    raise typer.Exit(measure_verbs.measure(inputs, out, config, flags, json))
 
 
 @app.command()

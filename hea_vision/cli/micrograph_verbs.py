@@ -3,99 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hea_sim.documents import write_atomic, write_csv
+from hea_sim.documents import write_atomic
 from hea_vision.cli.printing import file_names, print_json, print_table, progress_of, report_failures, without_results
+
+if TYPE_CHECKING:
+    from hea_vision.micrograph_work import MicrographWork
 
 
 def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
     """Label micrographs."""
     from hea_vision.batch import run_batch, write_batch
-    from hea_vision.io import IMAGE_SUFFIXES, find_inputs, read_micrograph, write_labels
+    from hea_vision.io import IMAGE_SUFFIXES, find_inputs
     from hea_vision.jobs import SegmentJob, read_job
-    from hea_vision.measurement import measure_objects
-    from hea_vision.report.batch import render_micrographs
-    from hea_vision.report.figures import micrograph_figure, save_figure
-    from hea_vision.segmentation import SEGMENTERS
-    from hea_vision.segmentation import segment as label_image
+    from hea_vision.micrograph_work import MicrographWork, output_files
+    from hea_vision.report.micrographs import render_micrographs
 
     job = read_job(SegmentJob, config, flags)
-    if job.model not in SEGMENTERS:
-        from hea_sim.errors import unknown_name
-
-        raise unknown_name("segmenter", job.model, SEGMENTERS)
     paths = without_results(find_inputs(inputs, IMAGE_SUFFIXES), out)
-    names = file_names(paths)
-
-    def work(path: Path) -> list[dict[str, Any]]:
-        micrograph = read_micrograph(path, pixel_size_nm=job.pixel_size_nm, crop=job.crop_px)
-        labels = label_image(micrograph, job.model)
-        where, figure = Path("labels") / f"{names[path]}.tif", Path("figures") / f"{names[path]}.png"
-        write_labels(out / where, labels)
-        save_figure(micrograph_figure(micrograph, labels), out / figure)
-        row = {
-            "input": path.as_posix(),
-            "labels": where.as_posix(),
-            "classes": labels.classes,
-            "pixel_size_nm": labels.pixel_size_nm,
-            "fractions": labels.fractions,
-            "objects": labels.objects,
-            "measurements": [
-                {"class": name, **asdict(item)}
-                for number, name in labels.classes.items()
-                if number > 0
-                for item in measure_objects(labels.labels, number, labels.pixel_size_nm)
-            ],
-            "model": labels.model,
-            "metadata": labels.metadata,
-            "figure": figure.as_posix(),
-        }
-        return [row]
-
+    work = MicrographWork(job=job, out=out, names=file_names(paths))
     with progress_of("segment", json) as progress:
         result = run_batch(
             paths,
-            work,
-            settings={"verb": "segment", **job.model_dump()},
+            work if job.scheduler is None else _work_elsewhere(work),
+            settings={"verb": "segment", **job.model_dump(exclude={"workers", "scheduler"})},
             out=out,
-            outputs=lambda row: [out / row["labels"], out / row["figure"]],
+            outputs=lambda row: output_files(row, out),
+            model_sha256=_model_sha256(job.model),
+            workers=job.workers,
+            scheduler=job.scheduler,
             progress=progress,
         )
-    rows = [_segment_row(row) for row in result.results]
+    rows = [_flat(row) for row in result.results]
     columns = tuple(dict.fromkeys(key for row in rows for key in row)) or ("input",)
     write_batch(result, out, table=rows, columns=columns)
-    objects = [{"input": row["input"], **item} for row in result.results for item in row["measurements"]]
-    write_csv(out / "objects.csv", objects, tuple(dict.fromkeys(k for o in objects for k in o)) or ("input",))
+    _join_object_tables([out / row["object_table"] for row in result.results], out / "objects.csv")
     write_atomic(out / "report.html", render_micrographs(result, out))
     if json:
         print_json(result.document())
     else:
-        print_table("", ("input", *SHOWN_CLASSES), [_segment_line(row) for row in result.results])
+        _print_results(result.results)
     return report_failures(result.failures)
 
 
-#: Classes that the table on the terminal shows.
-SHOWN_CLASSES = ("second phase", "pore")
+def _work_elsewhere(work: MicrographWork) -> MicrographWork:
+    """Name files so that a worker in another folder finds them."""
+    here, job = Path.cwd(), work.job
+    if Path(job.model).is_dir():
+        job = job.model_copy(update={"model": str(here / job.model)})
+    return replace(work, job=job, out=here / work.out, root=here)
 
 
-def _segment_line(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Write one line of the terminal's table: objects and per cent of the area, class by class."""
-    cells = []
-    for name in SHOWN_CLASSES:
-        fraction, count = row["fractions"].get(name), row["objects"].get(name, 0)
-        cells.append("–" if fraction is None else f"{count} ({100 * fraction['value']:.2g} %)")
-    return (Path(row["input"]).name, *cells)
+def _model_sha256(model: str) -> dict[str, str]:
+    """Name the weights that the labels come from, by checksum; those without weights need no torch to be loaded."""
+    from hea_vision.segmentation import SEGMENTERS
+
+    if model in SEGMENTERS:
+        return {}
+    from hea_vision.segmentation import model_sha256
+
+    return model_sha256(model)
 
 
-def _segment_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {"input": row["input"], "labels": row["labels"], "pixel_size_nm": row["pixel_size_nm"] or ""}
+def _join_object_tables(tables: Sequence[Path], path: Path) -> None:
+    """Write the objects of all images to one table, a line at a time: there may be millions."""
+    from hea_vision.batch import open_atomic
+
+    with open_atomic(path) as stream:
+        if not tables:
+            stream.write("input\n")
+        for number, table in enumerate(tables):
+            with open(table, encoding="utf-8", newline="") as source:
+                head = source.readline()
+                if number == 0:
+                    stream.write(head)
+                stream.writelines(source)
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a row of results as a row of the table."""
+    flat: dict[str, Any] = {
+        "input": row["input"],
+        "labels": row["labels"],
+        "pixel_size_nm": row["pixel_size_nm"] or "",
+        "unfamiliar": _blank(row["unfamiliar"]),
+        "unfamiliarity": _blank(row["unfamiliarity"]),
+    }
     for name, fraction in row["fractions"].items():
-        flat[f"{name} fraction"] = f"{fraction['value']:.4f}"
-        flat[f"{name} low"] = "" if fraction["low"] is None else f"{fraction['low']:.4f}"
-        flat[f"{name} high"] = "" if fraction["high"] is None else f"{fraction['high']:.4f}"
+        flat[f"{name} fraction"] = f"{fraction['value']:.6f}"
+        for bound in ("low", "high"):
+            flat[f"{name} {bound}"] = "" if fraction[bound] is None else f"{fraction[bound]:.6f}"
     for name, n in row["objects"].items():
         flat[f"{name} objects"] = n
+    for name, size in row["sizes"].items():
+        flat[f"{name} mean diameter"] = f"{size['value']:.5g}"
+        flat[f"{name} mean diameter std"] = "" if size["std"] is None else f"{size['std']:.3g}"
+        flat[f"{name} diameter unit"] = size["unit"]
     return flat
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def _print_results(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a line an image: objects and per cent of the area, class by class."""
+    from hea_vision.report.micrographs import shown_classes
+
+    classes = shown_classes(rows)
+    judged = any(row["unfamiliar"] is not None for row in rows)
+    lines = []
+    for row in rows:
+        cells = [_cell(row["fractions"].get(name), row["objects"].get(name)) for name in classes]
+        flag = ["unfamiliar: check by eye" if row["unfamiliar"] else ""] if judged else []
+        lines.append((Path(row["input"]).name, *cells, *flag))
+    print_table("", ("input", *classes, *([""] if judged else [])), lines)
+
+
+def _cell(fraction: Mapping[str, Any] | None, count: int | None) -> str:
+    percent = "" if fraction is None else f"{100 * fraction['value']:.2g} %"
+    if count is None:
+        return percent or "–"
+    return f"{count} ({percent})" if percent else str(count)

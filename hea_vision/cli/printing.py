@@ -86,7 +86,8 @@ def without_results(paths: Sequence[Path], out: Path | None) -> list[Path]:
         here = path.resolve()
         if place not in here.parents:
             return False
-        return here.parent == place / "labels" or (here.parent == place and here.name in tables)
+        made = {place / name for name in ("labels", "instances", "figures", "overlays", "thumbnails", "objects")}
+        return here.parent in made or (here.parent == place and here.name in tables)
 
     return [path for path in paths if not is_result(path)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ NM_PER_UNIT: Mapping[str, float] = {
     "angstrom": 0.1,
     "Angstrom": 0.1,
     "pm": 1e-3,
+    "fm": 1e-6,
 }
 
 #: A resolution in dots per inch or cm that gives a coarser pixel than this speaks of a screen or printer.
@@ -45,7 +47,23 @@ def nm_per(unit: object) -> float | None:
     (1000.0, None)
     """
     text = str(unit).strip()
+    if text.startswith("[") and text.endswith("]"):  # Berkeley EMD writes [n_m]
+        text = text[1:-1].replace("_", "")
     return NM_PER_UNIT.get(text, NM_PER_UNIT.get(text.lower()) if len(text) > 1 else None)
+
+
+def parse_length(text: str) -> float:
+    """Read a length with its unit, as a user writes it, in nm.
+
+    >>> parse_length("20 um"), parse_length("500nm")
+    (20000.0, 500.0)
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([^\s0-9.]+)\s*", str(text))
+    factor = nm_per(match[2]) if match else None
+    size = float(match[1]) * factor if match and factor else None
+    if size is None or not usable(size):
+        raise InputError(f"length {text!r}; wanted a number with its unit, such as '20 um' or '500 nm'")
+    return size
 
 
 def usable(size: float | None) -> bool:

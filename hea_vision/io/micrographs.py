@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hea_sim.documents import sha256_of
-from hea_sim.errors import HEAError, InputError
+from hea_sim.errors import InputError
 from hea_sim.records import Micrograph
-from hea_vision.io._files import checked_path, one_line, quiet
+from hea_vision.io._files import checked_path
+from hea_vision.io.data_bar import DataBar, find_data_bar
 from hea_vision.io.lengths import settle_pixel_size, usable
+from hea_vision.io.microscope_headers import believed, header_beside
+from hea_vision.io.raw_images import (
+    MAX_PIXELS,
+    Raw,
+    Reader,
+    Request,
+    Sizes,
+    count_not_finite,
+    float_kind,
+    grey_plane,
+    guarded,
+    read_pages,
+)
+from hea_vision.io.scale_bars import scale_bar_in_band, scale_bar_in_picture
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+_MRC_SUFFIXES = (".mrc", ".mrcs")
 #: Suffix -> reader of rosettasciio.
 _MICROSCOPE_SUFFIXES = {
     ".dm3": "digitalmicrograph",
@@ -26,7 +43,6 @@ _MICROSCOPE_SUFFIXES = {
     ".ser": "tia",
     ".emi": "tia",
     ".hspy": "hspy",
-    ".mrc": "mrc",
     ".rpl": "ripple",
     ".bcf": "bruker",
     ".prz": "pantarhei",
@@ -34,22 +50,28 @@ _MICROSCOPE_SUFFIXES = {
 }
 
 #: Suffixes that `read_micrograph` takes.
-IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, *_PICTURE_SUFFIXES, *_MICROSCOPE_SUFFIXES)
+IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, *_PICTURE_SUFFIXES, *_MRC_SUFFIXES, *_MICROSCOPE_SUFFIXES)
 
-#: Largest image that is taken into memory.
-MAX_PIXELS = 2_000_000_000
-#: No lossless format that is read here packs an honest image tighter than this.
-_MAX_BYTES_PER_FILE_BYTE = 5000
-_LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_DATA_BAR_WISHES = ("auto", "keep")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raw:
-    """Hold what a format's reader found: pixels (rows, columns[, channels]) and pixel sizes (y, x) in nm."""
+class _Wishes:
+    """Hold what the user asked for beside the file."""
 
-    pixels: np.ndarray
-    sizes_nm: tuple[float | None, float | None] | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    pixel_size_nm: float | None = None
+    crop: tuple[int, int, int, int] | None = None
+    scale_bar_nm: float | None = None
+    data_bar: str = "auto"
+
+    def __post_init__(self) -> None:
+        for what, size in (("pixel size", self.pixel_size_nm), ("scale bar", self.scale_bar_nm)):
+            if size is not None and not usable(size):
+                raise InputError(f"{what} {size} nm; wanted a positive number of nanometres")
+        if self.pixel_size_nm is not None and self.scale_bar_nm is not None:
+            raise InputError("both a pixel size and the length of the scale bar were given; give one of them")
+        if self.data_bar not in _DATA_BAR_WISHES:
+            raise InputError(f"data bar {self.data_bar!r}; wanted one of {', '.join(_DATA_BAR_WISHES)}")
 
 
 def read_micrograph(
@@ -57,115 +79,195 @@ def read_micrograph(
     *,
     pixel_size_nm: float | None = None,
     crop: tuple[int, int, int, int] | None = None,
+    scale_bar_nm: float | None = None,
+    data_bar: str = "auto",
+    page: int | None = None,
 ) -> Micrograph:
     """Read one micrograph as a grey float image, with the pixel size that the file or the user gives.
 
-    `crop` is (top, left, height, width) in pixels of the image without its data bar. The data bar that FEI
-    and Thermo Fisher microscopes append is cut off; `metadata["data_bar_top"]` is the row where it began.
+    `crop` is (top, left, height, width) in pixels of the image without its data bar. A data bar that the file
+    speaks of or that is certain from its looks is cut off, unless `data_bar` is "keep"; `metadata["data_bar"]`
+    says what was done. `scale_bar_nm` is the length that the label of a drawn scale bar names: with the length that
+    is found in pixels (`metadata["scale_bar_px"]`) it gives the pixel size. `page` counts from 1 in a stack.
     Colour becomes luminance, values keep the file's scale.
 
     Raises InputError where the file is no readable image, MissingFileError where it does not exist.
     """
-    if pixel_size_nm is not None and not usable(pixel_size_nm):
-        raise InputError(f"pixel size {pixel_size_nm} nm; wanted a positive number of nanometres")
+    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
+    return _first(path, wishes, Request(page=checked_page(page)), as_float=True)
+
+
+def open_micrograph(
+    path: str | os.PathLike[str],
+    *,
+    pixel_size_nm: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    scale_bar_nm: float | None = None,
+    data_bar: str = "auto",
+    page: int | None = None,
+) -> Micrograph:
+    """Open a micrograph whose `image` keeps the file's type, for images that hardly fit into memory.
+
+    Options as of `read_micrograph`, whose values these are. Pixels of uncompressed TIFF and of MRC stay in the file
+    and are paged in where they are touched; everything else is decoded once. Colour becomes luminance as floats.
+    """
+    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
+    return _first(path, wishes, Request(page=checked_page(page), mapped=True), as_float=False)
+
+
+def read_micrographs(
+    path: str | os.PathLike[str],
+    *,
+    pixel_size_nm: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    scale_bar_nm: float | None = None,
+    data_bar: str = "auto",
+) -> list[Micrograph]:
+    """Read every page of a stack, each as `read_micrograph` does; the source of page 3 ends in " #3"."""
+    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
     path = checked_path(path, "micrograph", IMAGE_SUFFIXES)
-    raw = guarded(path, _reader_of(path))
-    size, notes = settle_pixel_size(path, raw.sizes_nm, pixel_size_nm)
-    metadata: dict[str, Any] = {
-        **raw.metadata,
-        **notes,
-        "file_dtype": str(raw.pixels.dtype),
+    sha256 = guarded(path, lambda: sha256_of(path))
+    images: list[Micrograph] = []
+    for raw in read_pages(path, reader_of(path), Request(every=True)):
+        if raw.pages * raw.pixels.size > MAX_PIXELS:
+            raise InputError(
+                f"{path}: {raw.pages} pages of {raw.pixels.size} values are more than fit; read them singly with page="
+            )
+        images.append(_micrograph(path, raw, wishes, sha256, as_float=True))
+    return images
+
+
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """Count the pages of an image file: 1 but for stacks and files with several images."""
+    path = checked_path(path, "micrograph", IMAGE_SUFFIXES)
+    (raw,) = read_pages(path, reader_of(path), Request(page=1, mapped=True))
+    return raw.pages
+
+
+def checked_page(page: int | None) -> int | None:
+    """Check that a page is a whole number; pages count from 1."""
+    if page is not None and (isinstance(page, bool) or not isinstance(page, (int, np.integer)) or page < 1):
+        raise InputError(f"page {page!r}; wanted a whole number, counted from 1")
+    return None if page is None else int(page)
+
+
+def reader_of(path: Path) -> Reader:
+    """Give the reader of a file by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix in _TIFF_SUFFIXES:
+        from hea_vision.io.tiff import tiff_pages
+
+        return tiff_pages
+    if suffix in _PICTURE_SUFFIXES:
+        from hea_vision.io.pictures import picture_pages
+
+        return picture_pages
+    if suffix in _MRC_SUFFIXES:
+        from hea_vision.io.mrc import mrc_pages
+
+        return mrc_pages
+    from hea_vision.io.microscope_files import microscope_pages
+
+    return functools.partial(microscope_pages, reader=_MICROSCOPE_SUFFIXES[suffix])
+
+
+def _first(path: str | os.PathLike[str], wishes: _Wishes, request: Request, *, as_float: bool) -> Micrograph:
+    path = checked_path(path, "micrograph", IMAGE_SUFFIXES)
+    pages = read_pages(path, reader_of(path), request)
+    try:
+        raw = next(pages)
+        return _micrograph(path, raw, wishes, guarded(path, lambda: sha256_of(path)), as_float=as_float)
+    finally:
+        pages.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _micrograph(path: Path, raw: Raw, wishes: _Wishes, sha256: str, *, as_float: bool) -> Micrograph:
+    """Put one page together: grey plane, data bar, scale bar, pixel size, crop, checks."""
+    metadata: dict[str, Any] = {**raw.metadata}
+    sizes = raw.sizes_nm if "pixel_size_note" in metadata else _with_header_beside(path, raw, metadata)
+    plane = grey_plane(path, raw.pixels)
+    bar = _data_bar(plane, metadata)
+    found = None if bar is None or not bar.certain else plane[bar.top : bar.bottom]
+    scale = guarded(path, lambda: scale_bar_in_picture(plane) if found is None else scale_bar_in_band(found))
+    length_px = None if scale is None else scale.length_px
+    size, notes = _pixel_size(path, sizes, wishes, length_px)
+    if "pixel_size_note" not in notes and notes.get("pixel_size_from") in ("user", "scale bar"):
+        metadata.pop("pixel_size_note", None)  # what was said of the file's word
+    notes |= {
+        "file_dtype": str(raw.pixels.dtype.newbyteorder("=")),
         "file_shape": list(raw.pixels.shape),
+        **({} if raw.pages == 1 else {"page": raw.page, "pages": raw.pages}),
     }
-    pixels = raw.pixels
-    if (top := metadata.get("data_bar_top")) is not None:
-        pixels = pixels[:top]
-        metadata["data_bar"] = f"cropped: rows {top} to {raw.pixels.shape[0] - 1} of the file"
-    if crop is not None:
-        pixels = _cropped(path, pixels, crop)
-        metadata["crop_px"] = [int(v) for v in crop]
+    if length_px is not None:
+        notes["scale_bar_px"] = length_px
+        if size is None:
+            notes["scale_bar_note"] = (
+                f"a scale bar {length_px} px long was found; give the length on its label (--scale-bar '20 um',"
+                " scale_bar_nm=20000) and the pixel size follows"
+            )
+    plane = _without_bar(plane, bar, wishes.data_bar, notes)
+    if wishes.crop is not None:
+        plane = _cropped(path, plane, wishes.crop)
+        notes["crop_px"] = [int(v) for v in wishes.crop]
+    _check(path, plane)
     return Micrograph(
-        image=_checked(path, to_grey(path, pixels)),
+        image=plane.astype(float_kind(plane.dtype)) if as_float else plane,
         pixel_size_nm=None if size is None else float(size),
-        source=str(path),
-        sha256=sha256_of(path),
-        metadata=metadata,
+        source=str(path) if raw.pages == 1 else f"{path} #{raw.page}",
+        sha256=sha256,
+        metadata={**metadata, **notes},
     )
 
 
-def guarded(path: Path, read: Callable[[Path], Raw]) -> Raw:
-    """Call a format's reader and turn whatever the library throws at a bad file into one InputError."""
-    try:
-        with quiet():
-            return read(path)
-    except HEAError:
-        raise
-    except ImportError as error:
-        raise InputError(
-            f"{path}: reading {path.suffix} needs a package that is missing ({one_line(error)});"
-            " install it or save the image as .tif"
-        ) from error
-    except MemoryError as error:
-        raise InputError(f"{path}: the image does not fit into memory; crop or bin it") from error
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except Exception as error:  # the libraries throw anything from struct.error to AttributeError
-        reason = one_line(error, 100) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be read as {path.suffix.lower()} ({reason});"
-            " the file is truncated or of another format: copy or export it again"
-        ) from error
+def _with_header_beside(path: Path, raw: Raw, metadata: dict[str, Any]) -> Sizes | None:
+    """Take the pixel size from a microscope's text beside the image where the image itself has no better word."""
+    tag = metadata.pop("pixel_size_tag", None)
+    plain = path.suffix.lower() in (*_TIFF_SUFFIXES, *_PICTURE_SUFFIXES)
+    if not plain or tag == "ImageJ" or "instrument" in metadata or (beside := header_beside(path)) is None:
+        return raw.sizes_nm
+    header, where = beside
+    metadata["header_file"] = where.name
+    return believed(header, raw.pixels.shape, where.name, metadata)
 
 
-def check_size(path: Path, shape: tuple[int, ...], bytes_per_value: int = 1) -> None:
-    """Refuse an image by the size that its header claims, before any memory is taken."""
-    values = 1
-    for n in shape:
-        values *= int(n)
-    if len(shape) < 2 or min(shape) < 1:
-        raise InputError(f"{path}: the header claims an image of shape {shape}, wanted rows and columns; copy it again")
-    if values > MAX_PIXELS:
-        raise InputError(f"{path}: the header claims {values:.3g} pixels, at most {MAX_PIXELS:.3g} are read; tile it")
-    if values * bytes_per_value > 10_000_000 + _MAX_BYTES_PER_FILE_BYTE * path.stat().st_size:
+def _pixel_size(
+    path: Path, sizes: Sizes | None, wishes: _Wishes, length_px: int | None
+) -> tuple[float | None, dict[str, Any]]:
+    """Choose between the user's pixel size, the scale bar that the user names, and the file's word."""
+    if wishes.scale_bar_nm is None:
+        size, notes = settle_pixel_size(path, sizes, wishes.pixel_size_nm)
+        return size, dict(notes)
+    if length_px is None:
         raise InputError(
-            f"{path}: the header claims an image of shape {tuple(map(int, shape))} in a file of"
-            f" {path.stat().st_size} bytes; the file is truncated or damaged: copy it again"
+            f"{path}: no scale bar was found in the picture or its data bar; measure it and give pixel_size_nm"
         )
+    size, notes = settle_pixel_size(path, sizes, wishes.scale_bar_nm / length_px)
+    more = {"pixel_size_from": "scale bar", "scale_bar_nm": wishes.scale_bar_nm}
+    return size, {**notes, **more, "pixel_size_std_nm": float(size or 0) / length_px}
 
 
-def to_grey(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Turn grey, grey+alpha, RGB or RGBA pixels into a float image; alpha is left out."""
-    if pixels.dtype.kind not in "buif":
-        raise InputError(f"{path}: pixels are of type {pixels.dtype}, wanted numbers; export a grey image")
-    kind = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
-    if pixels.ndim == 2:
-        return pixels.astype(kind)
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 2, 3, 4):
-        raise InputError(f"{path}: got an array of shape {pixels.shape}, wanted one grey or RGB image; save one slice")
-    if pixels.shape[2] < 3:
-        return pixels[..., 0].astype(kind)
-    red, green, blue = (pixels[..., i] for i in range(3))
-    if np.array_equal(red, green) and np.array_equal(green, blue):
-        return red.astype(kind)
-    grey: np.ndarray = np.zeros(red.shape, kind)
-    for weight, channel in zip(_LUMINANCE, (red, green, blue)):
-        grey += np.multiply(channel, weight, dtype=kind)
-    return grey
+def _data_bar(plane: np.ndarray, metadata: Mapping[str, Any]) -> DataBar | None:
+    """Give the bar that the file speaks of, else the one that is seen."""
+    if (top := metadata.get("data_bar_top")) is not None:
+        return DataBar(int(top), plane.shape[0], True)
+    return find_data_bar(plane)
 
 
-def _reader_of(path: Path) -> Callable[[Path], Raw]:
-    suffix = path.suffix.lower()
-    if suffix in _TIFF_SUFFIXES:
-        from hea_vision.io.tiff import read_tiff
-
-        return read_tiff
-    if suffix in _PICTURE_SUFFIXES:
-        from hea_vision.io.pictures import read_picture
-
-        return read_picture
-    from hea_vision.io.microscope_files import read_microscope_file
-
-    return lambda path: read_microscope_file(path, _MICROSCOPE_SUFFIXES[suffix])
+def _without_bar(plane: np.ndarray, bar: DataBar | None, wish: str, notes: dict[str, Any]) -> np.ndarray:
+    """Cut the bar off where it is certain and nobody wants it kept; say in the metadata what was done."""
+    if bar is None:
+        return plane
+    rows = f"rows {bar.top} to {bar.bottom - 1} of the file"
+    if not bar.certain:
+        notes["data_bar"] = f"perhaps {rows}, but {bar.reason}: kept; cut it off with crop where it is one"
+        return plane
+    if bar.bottom == plane.shape[0]:
+        notes["data_bar_top"] = bar.top
+    if wish == "keep":
+        notes["data_bar"] = f"kept: {rows}"
+        return plane
+    notes["data_bar"] = f"cropped: {rows}"
+    return plane[: bar.top] if bar.bottom == plane.shape[0] else plane[bar.bottom :]
 
 
 def _cropped(path: Path, pixels: np.ndarray, crop: tuple[int, int, int, int]) -> np.ndarray:
@@ -185,13 +287,12 @@ def _cropped(path: Path, pixels: np.ndarray, crop: tuple[int, int, int, int]) ->
     return pixels[top : top + height, left : left + width]
 
 
-def _checked(path: Path, image: np.ndarray) -> np.ndarray:
+def _check(path: Path, image: np.ndarray) -> None:
     """Refuse images that are too small or hold NaN."""
     if min(image.shape) < 8:
         raise InputError(
             f"{path}: got {image.shape[0]} x {image.shape[1]} px, wanted at least 8 x 8; is it a thumbnail?"
         )
-    bad = int(image.size - np.isfinite(image).sum())
+    bad = count_not_finite(image)
     if bad:
         raise InputError(f"{path}: {bad} pixels are NaN or infinite; crop them off or fill them, then save it again")
-    return image

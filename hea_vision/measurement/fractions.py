@@ -17,7 +17,8 @@ import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.records import Estimate
-from hea_vision.measurement.correlation import correlation_area_px
+from hea_vision.measurement.correlation import class_correlation_area_px
+from hea_vision.measurement.strips import class_pixels
 
 LEVEL = 0.9
 _Z = 1.644854  # two-sided normal quantile of LEVEL
@@ -60,11 +61,10 @@ def area_fraction(
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.size == 0:
         raise InputError(f"area fraction: labels of shape {labels.shape}; wanted (rows, columns)")
-    inside = labels == number
-    value = float(inside.mean())
+    value = class_pixels(labels, number) / labels.size
     if value in (0.0, 1.0):
         return _all_or_nothing(value, labels.size, unseen_object_px)
-    area = correlation_area_px(inside)
+    area = class_correlation_area_px(labels, number, value)
     n = max(1.0, labels.size / area)
     sampling = np.sqrt(value * (1.0 - value) / n)
     moved = 0.0 if level_bounds is None else abs(level_bounds[1] - level_bounds[0]) / 2.0

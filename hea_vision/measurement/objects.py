@@ -1,19 +1,23 @@
-"""Measure the objects of a class: how many, how large, which are cut by the edge."""
+"""Measure the objects of a class: how many, how large, of what shape, which are cut by the edge."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.measure import label, regionprops
+
+from hea_vision.measurement.shapes import label_objects, measure_shapes
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectMeasure:
-    """Hold one object: its centre, area and equivalent diameter (of the disc of equal area).
+    """Hold one object: its centre, area, equivalent diameter (of the disc of equal area) and shape.
 
-    `unit` is that of `equivalent_diameter`: "nm" where the pixel size is known, else "px". The diameter of an object
-    that touches the edge of the field is a lower bound.
+    `unit` is that of every length: "nm" where the pixel size is known, else "px". The diameters of an object that
+    touches the edge of the field are lower bounds. `feret_max` and `feret_min` are the largest and smallest distance of
+    parallel tangents; `aspect_ratio` is that of the ellipse of equal second moments, `orientation_deg` the angle of its
+    long axis, counter-clockwise from the horizontal; `circularity` is 4 pi area / perimeter^2, `solidity` the area over
+    that of the convex hull.
     """
 
     number: int
@@ -23,6 +27,12 @@ class ObjectMeasure:
     equivalent_diameter: float
     unit: str
     touches_edge: bool
+    feret_max: float
+    feret_min: float
+    aspect_ratio: float
+    circularity: float
+    solidity: float
+    orientation_deg: float
 
 
 def measure_objects(labels: np.ndarray, number: int, pixel_size_nm: float | None = None) -> list[ObjectMeasure]:
@@ -33,21 +43,9 @@ def measure_objects(labels: np.ndarray, number: int, pixel_size_nm: float | None
     >>> [(o.area_px, round(o.equivalent_diameter, 2), o.unit, o.touches_edge) for o in measure_objects(field, 1)]
     [(16, 4.51, 'px', True)]
     """
-    labels = np.asarray(labels)
-    scale, unit = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
-    rows, columns = labels.shape
-    found = []
-    for region in regionprops(label(labels == number, connectivity=2)):
-        top, left, bottom, right = region.bbox
-        found.append(
-            ObjectMeasure(
-                number=int(region.label),
-                row=float(region.centroid[0]),
-                column=float(region.centroid[1]),
-                area_px=int(region.area),
-                equivalent_diameter=scale * float(np.sqrt(4.0 * region.area / np.pi)),
-                unit=unit,
-                touches_edge=bool(top == 0 or left == 0 or bottom == rows or right == columns),
-            )
-        )
-    return found
+    found = measure_shapes(label_objects(np.asarray(labels) == number), pixel_size_nm=pixel_size_nm)
+    columns = {name: found.columns[name].tolist() for name in found.columns}
+    return [
+        ObjectMeasure(unit=found.unit, **{name: values[i] for name, values in columns.items()})
+        for i in range(len(found))
+    ]

@@ -1,4 +1,4 @@
-"""The reports of `hea classify` and `hea segment`: one page with a table, and a figure for each input."""
+"""The report of `hea classify`: one page with a table, and a figure for each input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hea_vision.batch import BatchResult
 from hea_vision.report.figures import png_uri
 from hea_vision.report.sections import pattern_section, sets_in_short
 from hea_vision.report.templates import load_template
-from hea_vision.report.text import count_text, set_text
+from hea_vision.report.text import set_text
 
 #: Figures inside one page; more would make it too heavy to open, so they stay files beside it.
 MOST_FIGURES = 60
@@ -25,20 +25,7 @@ def render_patterns(result: BatchResult, out: Path) -> str:
     rows = [_fast_line(row) if fast else _pattern_line(row) for row in result.results]
     sections = [] if fast else _sections(result.results, out, pattern_section)
     lead = f"{result.results[0]['method']}." if fast else ""
-    return _render("Diffraction patterns", rows, sections, result, kind="pattern", lead=lead)
-
-
-def render_micrographs(result: BatchResult, out: Path) -> str:
-    """Render the page of a batch of micrographs, whose figures lie in `out`."""
-    rows = [
-        {
-            "input": row["input"],
-            "found": ", ".join(count_text(name, n) for name, n in row["objects"].items() if n) or "matrix alone",
-            "note": ", ".join(f"{name} {100 * f['value']:.2f} % of the area" for name, f in row["fractions"].items()),
-        }
-        for row in result.results
-    ]
-    return _render("Micrographs", rows, _sections(result.results, out, dict), result, kind="micrograph")
+    return _render("Diffraction patterns", rows, sections, result, lead=lead)
 
 
 def _pattern_line(row: Mapping[str, Any]) -> dict[str, str]:
@@ -79,13 +66,11 @@ def _render(
     sections: Sequence[tuple[Mapping[str, Any], str]],
     result: BatchResult,
     *,
-    kind: str,
     lead: str = "",
 ) -> str:
     return load_template("batch.html.j2").render(
         title=title,
         lead=lead,
-        kind=kind,
         rows=rows,
         sections=sections,
         failures=result.failures,

@@ -88,32 +88,50 @@ def _observed_width(x: np.ndarray, net: np.ndarray) -> float:
     return float(max(x[run[-1]] - x[run[0]], 0.05)) if run.size else 0.2
 
 
-def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
-    """Draw the image and the image with its labels outlined, with a scale bar where the pixel size is known."""
-    from hea_vision.segmentation import overlay_rgb
+#: Longer side of a field in a figure, in px; larger ones are shown smaller, with a detail beside.
+_SHOWN_PX = 2400
+#: Edge of the detail, in px.
+_DETAIL_PX = 512
 
-    figure = Figure(figsize=(8.2, 3.3), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    low, high = np.percentile(micrograph.image, (0.5, 99.5))
-    left.imshow(micrograph.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
-    right.imshow(overlay_rgb(micrograph, labels), interpolation="antialiased")
+
+def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
+    """Draw the image and the image with its labels outlined, with a scale bar where the pixel size is known.
+
+    A field too large to be seen at its own resolution gets a third picture: its middle, pixel by pixel.
+    """
+    from hea_vision.segmentation.overlay import Shown, draw_outlines, show_field
+
+    shown = show_field(micrograph, labels, _SHOWN_PX)
+    panels = [shown]
+    if shown.step > 1:
+        middle = tuple(slice(max(0, (n - _DETAIL_PX) // 2), (n + _DETAIL_PX) // 2) for n in micrograph.image.shape)
+        panels.append(Shown(image=micrograph.image[middle], labels=np.asarray(labels.labels)[middle]))
+    figure = Figure(figsize=(4.1 * (1 + len(panels)), 3.3), layout="constrained")
+    left, *others = figure.subplots(1, 1 + len(panels))
+    low, high = np.percentile(shown.image, (0.5, 99.5))
+    left.imshow(shown.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
+    for axes, panel in zip(others, panels):
+        axes.imshow(draw_outlines(panel), interpolation="antialiased")
     found = ", ".join(count_text(name, n) for name, n in labels.objects.items() if n) or "no second phase, no pore"
     left.set_title(file_title(micrograph.source), loc="left", fontsize=9)
-    right.set_title(f"{labels.model}: {found}", loc="left", fontsize=9)
-    for axes in (left, right):
+    others[0].set_title(f"{labels.model}: {found}", loc="left", fontsize=9)
+    for axes in others[1:]:
+        axes.set_title("the middle at full resolution", loc="left", fontsize=9)
+    for axes in (left, *others):
         axes.set_axis_off()
     if micrograph.pixel_size_nm:
-        _scale_bar(left, micrograph)
+        for axes, panel in zip((left, *others[1:]), panels):
+            _scale_bar(axes, panel.image.shape, micrograph.pixel_size_nm * panel.step)
     return figure
 
 
-def _scale_bar(axes: Any, micrograph: Micrograph) -> None:
+def _scale_bar(axes: Any, shape: tuple[int, ...], pixel_size_nm: float) -> None:
     """Draw a bar of a round length, about a fifth of the width, on a dark box so that it reads on any image."""
-    rows, columns = micrograph.image.shape
-    wanted_nm = 0.22 * columns * float(micrograph.pixel_size_nm or 1)
+    rows, columns = shape
+    wanted_nm = 0.22 * columns * pixel_size_nm
     decade = 10 ** np.floor(np.log10(wanted_nm))
     length_nm = max(m * decade for m in (1, 2, 5) if m * decade <= wanted_nm)
-    pixels = length_nm / float(micrograph.pixel_size_nm or 1)
+    pixels = length_nm / pixel_size_nm
     text = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
     x0, y0 = 0.04 * columns, 0.94 * rows
     axes.add_patch(

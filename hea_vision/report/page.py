@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from hea_sim.documents import to_jsonable
+from hea_vision.report.eds_plot import segregation_figure
 from hea_vision.report.figures import micrograph_figure, simulation_figure, to_data_uri
 from hea_vision.report.pattern_plot import pattern_figure
 from hea_vision.report.sections import pattern_section
@@ -40,6 +41,7 @@ def render_loop(result: LoopResult) -> str:
             (name, labels, to_data_uri(micrograph_figure(image, labels)))
             for name, (image, labels) in result.images.items()
         ],
+        segregation=[(found, to_data_uri(segregation_figure(found))) for found in result.segregation.values()],
         simulation_figure=to_data_uri(simulation_figure(simulation)) if simulation else "",
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),
     )

@@ -4,6 +4,11 @@ from hea_sim._lazy import lazy_names
 
 _NAMES = {
     "SEGMENTERS": "registry",
+    "checked_device": "registry",
+    "known_model": "registry",
+    "known_segmenters": "models",
+    "load_segmenter": "models",
+    "model_sha256": "models",
     "overlay_rgb": "overlay",
     "segment": "registry",
     "segment_classical": "classical",

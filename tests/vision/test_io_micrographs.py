@@ -1,9 +1,12 @@
 """Micrographs: contracts, pixel sizes, bad input."""
 
 import gc
+import importlib
 import json
 import logging
+import os
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -11,15 +14,25 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hea_sim.errors import HEAError, InputError, MissingFileError
 from hea_vision.io import IMAGE_SUFFIXES, read_micrograph
 from hea_vision.io.lengths import from_density, nm_per
-
-GREY = np.arange(32 * 48, dtype=np.uint8).reshape(32, 48)
+from hea_vision.io.raw_images import guarded
+from tests.vision.micrograph_files import (
+    FRAME,
+    GREY,
+    fei_tag,
+    signal_of,
+    tescan_tag,
+    tiff,
+    write_dm,
+    write_mrc,
+    write_ser,
+    zeiss_tag,
+)
 
 
 def expect_one_line(path, match=None, error=InputError, **options):
@@ -27,11 +40,6 @@ def expect_one_line(path, match=None, error=InputError, **options):
         read_micrograph(path, **options)
     message = str(caught.value)
     assert path.name in message and "\n" not in message and len(message) < 400 + len(str(path))
-
-
-def tiff(path, image=GREY, **options):
-    tifffile.imwrite(path, image, **options)
-    return path
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "f8", "u4", "?"])
@@ -100,14 +108,6 @@ def test_pixels_must_be_square(tmp_path):
     assert read_micrograph(path, pixel_size_nm=50.0).pixel_size_nm == 50.0
 
 
-def test_fei_data_bar_is_cut_off(tmp_path):
-    text = "[Image]\r\nResolutionY=24\r\n[Scan]\r\nPixelWidth=6.5e-08\r\nPixelHeight=6.5e-08\r\n"
-    tag = (34682, "s", 0, text, True)
-    got = read_micrograph(tiff(tmp_path / "a.tif", extratags=[tag]))
-    assert got.image.shape == (24, 48) and got.pixel_size_nm == pytest.approx(65.0)
-    assert got.metadata["data_bar_top"] == 24 and "cropped" in got.metadata["data_bar"]
-
-
 def test_crop(tmp_path):
     path = tiff(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_micrograph(path, crop=(2, 3, 10, 20)).image, GREY[2:12, 3:23])
@@ -115,47 +115,6 @@ def test_crop(tmp_path):
         expect_one_line(path, "32 x 48", crop=bad)
     for bad in ((1, 2, 3), "abcd", 5, (0, 0, float("nan"), 3)):
         expect_one_line(path, "four whole numbers", crop=bad)
-
-
-def signal_of(data, units="µm", names="zyx"):
-    """Give the dictionary that the writers of rosettasciio take."""
-    axis = {"units": units, "scale": 0.02, "offset": 0.0, "navigate": False, "_type": "UniformDataAxis"}
-    names = names[-data.ndim :]
-    axes = [{**axis, "name": names[i], "size": n, "index_in_array": i} for i, n in enumerate(data.shape)]
-    return {
-        "data": data,
-        "axes": axes,
-        "metadata": {"General": {"title": "t"}, "Signal": {"signal_type": ""}},
-        "original_metadata": {},
-        "tmp_parameters": {},
-        "attributes": {"_lazy": False, "ragged": False},
-        "learning_results": {},
-        "models": {},
-        "package_info": {"package": "hyperspy", "package_version": "2.3"},
-    }
-
-
-@pytest.mark.parametrize("suffix", ["hspy", "rpl"])
-def test_microscope_files_keep_their_scale(tmp_path, suffix):
-    import importlib
-
-    write = importlib.import_module("rsciio." + {"hspy": "hspy", "rpl": "ripple"}[suffix]).file_writer
-    path = tmp_path / f"a.{suffix}"
-    write(str(path), signal_of(GREY))
-    got = read_micrograph(path)
-    np.testing.assert_array_equal(got.image, GREY)
-    assert got.pixel_size_nm == pytest.approx(20.0) and got.metadata["pixel_size_from"] == "file"
-    assert read_micrograph(path, pixel_size_nm=3.0).pixel_size_nm == 3.0
-    write(str(tmp_path / f"b.{suffix}"), signal_of(GREY, units="1/nm"))
-    got = read_micrograph(tmp_path / f"b.{suffix}")
-    assert got.pixel_size_nm is None and "1/nm" in got.metadata["resolution_note"]
-
-
-def test_a_stack_is_no_micrograph(tmp_path):
-    from rsciio.hspy import file_writer
-
-    file_writer(str(tmp_path / "s.hspy"), signal_of(np.zeros((4, 32, 48), np.uint8)))
-    expect_one_line(tmp_path / "s.hspy", "one image")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files in /proc")
@@ -187,19 +146,80 @@ def test_bad_files(tmp_path):
     expect_one_line(tmp_path / "a.docx", r"\.tif")
 
 
-def test_truncated_multi_page_nan_small(tmp_path):
+def test_truncated_tiff(tmp_path):
     whole = tiff(tmp_path / "a.tif", np.zeros((256, 256), np.uint16)).read_bytes()
     cut = tmp_path / "cut.tif"
     for n in (3, 20, 150, len(whole) // 2, len(whole) - 1):
         cut.write_bytes(whole[:n])
         expect_one_line(cut)
+
+
+def whole_file(kind, folder):
+    """Make a good file of every kind that is read."""
+    tags = {"fei": fei_tag(5.0), "zeiss": zeiss_tag(image="5 nm"), "tescan": tescan_tag(5e-9)}
+    if kind in tags:
+        return tiff(folder / f"{kind}.tif", FRAME, extratags=tags[kind])
+    if kind in ("dm3", "dm4"):
+        return write_dm(folder / f"a.{kind}", FRAME, version=int(kind[2]))
+    if kind == "mrc":
+        return write_mrc(folder / "a.mrc", FRAME)
+    if kind == "ser":
+        return write_ser(folder / "a.ser", FRAME)
+    if kind in ("emd", "hspy"):
+        importlib.import_module(f"rsciio.{kind}").file_writer(str(folder / f"a.{kind}"), signal_of(FRAME))
+    else:
+        iio.imwrite(folder / f"a.{kind}", FRAME)
+    return folder / f"a.{kind}"
+
+
+@pytest.mark.parametrize(
+    "kind", ["fei", "zeiss", "tescan", "png", "jpg", "bmp", "dm3", "dm4", "mrc", "ser", "emd", "hspy"]
+)
+def test_truncated_files_of_every_kind(tmp_path, kind):
+    path = whole_file(kind, tmp_path)
+    read_micrograph(path)
+    whole = path.read_bytes()
+    for n in (1, 8, 40, len(whole) // 3, len(whole) // 2):
+        path.write_bytes(whole[:n])
+        expect_one_line(path)
+    path.write_bytes(b"")
+    expect_one_line(path, "empty")
+
+
+def test_shapes_and_values_that_are_no_micrograph(tmp_path):
     expect_one_line(tiff(tmp_path / "m.tif", np.zeros((3, 32, 32), np.uint8), photometric="minisblack"), "3 pages")
     expect_one_line(tiff(tmp_path / "j.tif", np.zeros((3, 32, 32), np.uint8), imagej=True), "3 pages")
-    image = GREY.astype(np.float32)
-    image[3, 4] = np.nan
-    expect_one_line(tiff(tmp_path / "n.tif", image), "1 pixels are NaN")
     expect_one_line(tiff(tmp_path / "s.tif", GREY[:4]), "at least 8")
     expect_one_line(tiff(tmp_path / "c.tif", GREY.astype(np.complex64)), "numbers")
+    expect_one_line(tiff(tmp_path / "7.tif", np.zeros((32, 32, 7), np.uint8), planarconfig="contig"), "grey or RGB")
+    for name in ("1.tif", "1.png", "1.bmp"):
+        iio.imwrite(tmp_path / name, np.zeros((1, 1), np.uint8))
+        expect_one_line(tmp_path / name, "at least 8 x 8")
+
+
+@pytest.mark.parametrize(("bad", "count"), [(np.nan, 1), (np.inf, 3), (-np.inf, 40)])
+@pytest.mark.parametrize("kind", ["f4", "f8", "f2"])
+def test_not_finite_pixels_are_counted(tmp_path, bad, count, kind):
+    image = (GREY / 4).astype(kind)
+    image.ravel()[:count] = bad
+    expect_one_line(tiff(tmp_path / "n.tif", image), f"{count} pixels are NaN.*fill them")
+    image.ravel()[:count] = 0
+    np.testing.assert_array_equal(read_micrograph(tiff(tmp_path / "n.tif", image)).image, image)
+
+
+def test_a_folder_named_like_an_image_and_closed_doors(tmp_path, monkeypatch):
+    (tmp_path / "a.tif").mkdir()
+    expect_one_line(tmp_path / "a.tif", "is a folder")
+
+    def refuse():
+        raise PermissionError(13, "Permission denied", "x.tif")
+
+    with pytest.raises(InputError, match=r"cannot be opened \(Permission denied\); check its permissions"):
+        guarded(tmp_path / "x.tif", refuse)
+    path = tiff(tmp_path / "b.tif")
+    path.chmod(0)
+    if not os.access(path, os.R_OK):  # root may read everything
+        expect_one_line(path, "permissions")
 
 
 def test_headers_that_promise_too_much(tmp_path):
@@ -266,28 +286,36 @@ def test_random_bytes_give_only_our_errors(tmp_path_factory, data, suffix):
         read_micrograph(path)
 
 
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), suffix=st.sampled_from([".tif", ".png", ".jpg", ".bmp", ".rpl", ".hspy"]))
-def test_damaged_images_give_an_image_or_our_errors(tmp_path_factory, data, suffix):
-    folder = tmp_path_factory.getbasetemp()
-    whole = folder / f"whole{suffix}"
-    if not whole.exists():
-        if suffix in (".rpl", ".hspy"):
-            whole.write_bytes(b"key\tvalue\nwidth\t32\nheight\t32\ndepth\t1\ndata-type\tunsigned\n" * 3)
-        else:
-            iio.imwrite(whole, GREY)
-    raw = bytearray(whole.read_bytes())
+#: Most memory that a damaged file of a few kilobytes may take before it is refused.
+BOUND_BYTES = 64 * 2**20
+
+
+@settings(max_examples=120, deadline=None)
+@given(data=st.data(), kind=st.sampled_from(["fei", "zeiss", "png", "jpg", "bmp", "dm3", "dm4", "mrc", "ser", "hspy"]))
+def test_damaged_files_give_an_image_or_our_errors_and_take_little_memory(tmp_path_factory, data, kind):
+    folder = tmp_path_factory.getbasetemp() / f"damaged_{kind}"
+    if not folder.exists():
+        folder.mkdir()
+        whole_file(kind, folder).rename(folder / "whole")
+    raw = bytearray((folder / "whole").read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, min(len(raw), 500) - 1))
+        at = data.draw(st.integers(0, min(len(raw), 700) - 1))
         raw[at] = data.draw(st.integers(0, 255))
-    path = folder / f"damaged{suffix}"
+    if data.draw(st.booleans()):
+        raw = raw[: data.draw(st.integers(1, len(raw)))]
+    path = folder / f"a.{kind if kind not in ('fei', 'zeiss') else 'tif'}"
     path.write_bytes(raw)
+    tracemalloc.start()
     try:
         got = read_micrograph(path)
     except HEAError as error:
         assert "\n" not in str(error)
     else:
         assert np.isfinite(got.image).all()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < BOUND_BYTES
 
 
 def test_lengths():

@@ -148,6 +148,10 @@ def test_pixel_size_is_kept(sample: Path) -> None:
         ({"pattern": [{"file": "a", "radiaton": "CuKa"}]}, "did you mean 'radiation'"),
         ({"controls": ["Nb", "Zz"]}, "no element"),
         ({"micrograph": [{"file": "a", "crop_px": [1, 2]}]}, "crop_px"),
+        ({"eds": [{"lines": ["a.txt"]}]}, "unit = 'at.%'"),
+        ({"eds": [{"lines": ["a.txt"], "unit": "at.%", "maps": ["b.jpg"]}]}, "one of lines, maps"),
+        ({"eds": [{"unit": "at.%"}]}, "one of lines, maps"),
+        ({"eds": [{"line": ["a.txt"]}]}, "did you mean 'lines'"),
     ],
 )
 def test_a_wrong_campaign_names_the_key(change: dict[str, object], says: str) -> None:
@@ -191,6 +195,38 @@ def test_the_real_specimen(data: Path, root: Path, tmp_path: Path) -> None:
     assert verdicts["NbTaTi", "lattice"] == "disagree"
     assert verdicts["NbMoTaW", "lattice"] == "inconclusive"
     assert verdicts["NbMoTaTiV as A1", "phase"] == "disagree"
+    lines, first_map, _ = result.segregation.values()
+    assert lines.quantified and lines.source == "eds/linescan1.txt and 1 more" and not first_map.quantified
+    assert first_map.pair("Ta", "Ti").finding == first_map.pair("Ta", "V").finding == "apart"
+    assert any("segregation: nothing predicts it" in line for line in result.unchecked)
+    assert not any(c.kind == "segregation" for c in result.claims)
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Composition and segregation" in page and "Ti and Ta apart" in page
+
+
+def test_eds_of_a_campaign_is_measured_compared_and_shown(sample: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    wave = np.sin(2 * np.pi * np.arange(200) / 20)[:, None]
+    counts = rng.poisson(500 * np.exp(wave * np.array([0.2, 0.0, 0.0, -0.2])))
+    content = 100 * counts / counts.sum(axis=1, keepdims=True)
+    rows = "\n".join(",".join(f"{v:.3f}" for v in row) for row in content)
+    (sample / "line.csv").write_text(f"Nb,Mo,Ta,W\n{rows}\n")
+    (sample / "bad.csv").write_text("Nb,Mo,Ta,W\n1,1,1,1\n")
+    tables = [f'[[eds]]\nlines = ["{name}"]\nunit = "at.%"\nstep_um = 0.5' for name in ("line.csv", "bad.csv")]
+    write(sample, '[[micrograph]]\nfile = "sem.tif"', *tables)
+    result = hv.run_loop(sample, tmp_path / "out")
+    assert [f["input"] for f in result.failures] == ["bad.csv"]
+    found = result.segregation["line.csv"]
+    assert found.spacing_um is not None and found.spacing_um.value == pytest.approx(10.0, rel=0.05)
+    contents = {c.claim: c for c in result.claims if c.kind == "composition"}
+    assert set(contents) == {f"{e} content" for e in ("Nb", "Mo", "Ta", "W")}
+    assert contents["Nb content"].measured_source == "line.csv" and contents["Nb content"].verdict != "disagree"
+    assert any("nothing predicts it" in line for line in result.unchecked)
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Composition and segregation" in page and page.count("data:image/png;base64,") == 3
+    document = json.loads((tmp_path / "out/results.json").read_text())
+    label = next(r["label"] for r in document["results"] if r["kind"] == "segregation")
+    assert label["amplitude"]["Nb"]["low"] > 0 and "line.csv" in document["provenance"]["input_sha256"]
 
 
 def test_two_crops_of_one_image_are_two_labels(sample: Path) -> None:

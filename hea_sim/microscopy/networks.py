@@ -1,0 +1,203 @@
+"""Draw second phases of intermetallic alloys: networks along grain boundaries, needles, plates and blocks.
+
+Networks (Laves, sigma, interdendritic films) thicken towards the points where three grains meet; needles and plates lie
+in few directions, as of habit planes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hea_sim.errors import InputError, unknown_name
+from hea_sim.microscopy.noise_fields import smooth_noise
+from hea_sim.microscopy.phase_contrast import (
+    PhaseContrast,
+    checked_fraction,
+    checked_px,
+    level_distance,
+    random_contrast,
+    two_phases,
+)
+from hea_sim.microscopy.scenes import Scene, checked_shape
+from hea_sim.microscopy.shapes import add_polygons, empty_distance
+from hea_sim.microscopy.tessellation import paint, scatter_seeds, wavy_places
+
+INTERMETALLIC_KINDS = ("needle", "plate", "block")
+#: Fraction that randomly placed particles are asked for at most.
+_MOST_PARTICLES = 0.6
+
+
+def draw_network(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    grain_size_px: float = 60.0,
+    second_fraction: float = 0.12,
+    unevenness: float = 0.4,
+    junction_px: float = 3.0,
+    waviness: float = 0.05,
+    contrast: PhaseContrast | None = None,
+    matrix: np.ndarray | None = None,
+) -> Scene:
+    """Draw a second phase along the boundaries of grains; classes of `PHASE_CLASSES`.
+
+    Parameters
+    ----------
+    rng
+        Draws everything.
+    shape
+        Rows and columns.
+    grain_size_px
+        Diameter of the circle of the mean area between the middles of films.
+    second_fraction
+        Area fraction of the network, exact to a pixel.
+    unevenness
+        Std of the thickness along a film, relative; above 0.5 the network breaks up into pieces.
+    junction_px
+        Length over which films round off where three grains meet.
+    waviness
+        Rms displacement of boundaries over their grain size.
+    contrast
+        Grey levels.
+    matrix
+        Reflectance (rows, columns) of the matrix, such as that of grains, instead of its level in `contrast`.
+    """
+    shape = checked_shape(shape)
+    checked_px(grain_size_px, "network: grain_size_px", 8)
+    checked_px(junction_px, "network: junction_px", 0.1, 100)
+    checked_fraction(second_fraction, "network", 0.7)
+    for name, value, most in (("unevenness", unevenness, 2), ("waviness", waviness, 0.05)):
+        if not 0 <= value <= most:
+            raise InputError(f"network: {name} is {value}; wanted a number from 0 to {most}")
+    margin = np.full(2, 2 * grain_size_px)
+    seeds, weights = scatter_seeds(rng, -margin, shape + margin, grain_size_px, 0.35, 3)
+    y, x = wavy_places(rng, shape, waviness * grain_size_px, max(0.6 * grain_size_px, 2.0))
+    tiling = paint(y, x, seeds, weights, reach_px=max(0.5 * grain_size_px, 6.0))
+    k = np.float32(junction_px)
+    # A smooth least of the two distances: zero on faces, below it where two faces are near.
+    near = tiling.near - k * np.log1p(np.exp((tiling.near - tiling.second) / k))
+    near = near - near.min() + np.float32(0.5)
+    thick = np.maximum(1 + unevenness * smooth_noise(rng, shape, max(0.5 * grain_size_px, 4.0)), 0.02)
+    level = np.quantile(near / thick, second_fraction)
+    return two_phases(rng, level_distance(near - level * thick), contrast or PhaseContrast(), matrix)
+
+
+def draw_intermetallics(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    *,
+    kind: str = "needle",
+    length_px: float = 60.0,
+    aspect: float = 12.0,
+    variants: int = 3,
+    variant_spread_deg: float = 4.0,
+    second_fraction: float = 0.1,
+    contrast: PhaseContrast | None = None,
+    matrix: np.ndarray | None = None,
+) -> Scene:
+    """Draw needles with pointed ends, plates with flat ones, or faceted blocks; classes of `PHASE_CLASSES`.
+
+    Parameters
+    ----------
+    rng
+        Draws everything.
+    shape
+        Rows and columns.
+    kind
+        One of `INTERMETALLIC_KINDS`.
+    length_px
+        Median length; lengths are lognormal with std 0.4.
+    aspect
+        Length over thickness (of blocks too).
+    variants
+        Number of directions, evenly spread over 180 degrees; 0: any direction.
+    variant_spread_deg
+        Std of the direction about that of its variant.
+    second_fraction
+        Area fraction, met to the nearest particle.
+    contrast
+        Grey levels.
+    matrix
+        Reflectance (rows, columns) of the matrix, such as that of grains, instead of its level in `contrast`.
+    """
+    shape = checked_shape(shape)
+    if kind not in INTERMETALLIC_KINDS:
+        raise unknown_name("kind of intermetallic", kind, INTERMETALLIC_KINDS)
+    checked_px(length_px, "intermetallics: length_px", 3)
+    checked_fraction(second_fraction, "intermetallics", _MOST_PARTICLES)
+    if not (1 <= aspect <= 100 and length_px / aspect >= 0.8):
+        raise InputError(
+            f"intermetallics: aspect {aspect} at a length of {length_px} px; wanted 1 to 100, and a thickness of at"
+            " least 0.8 px"
+        )
+    first = rng.uniform(0, np.pi)
+    mean_area = length_px**2 / aspect * (0.6 if kind == "needle" else 0.9)
+    distance = empty_distance(shape)
+    target = second_fraction * distance.size
+    missing = target
+    while missing > 0.5 * mean_area:
+        # Most of what is missing at once; the last ones singly, since they overlap.
+        count = max(1, int(0.7 * missing / mean_area))
+        particles = []
+        for _ in range(count):
+            turn = rng.integers(variants) * np.pi / variants if variants else rng.uniform(0, np.pi)
+            angle = first + turn + np.radians(variant_spread_deg) * rng.standard_normal()
+            length = length_px * np.exp(0.4 * rng.standard_normal())
+            # The last particles are cut to what is left.
+            length *= min(1.0, float(np.sqrt(missing / mean_area)))
+            place = rng.uniform(0, 1, 2) * shape
+            particles.append(place + _outline(rng, kind, length, length / aspect, angle))
+        add_polygons(distance, particles)
+        missing = target - int((distance <= 0).sum())
+    return two_phases(rng, distance, contrast or PhaseContrast(), matrix)
+
+
+def _outline(rng: np.random.Generator, kind: str, length: float, thickness: float, angle: float) -> np.ndarray:
+    """Give the corners (n, 2) row, column of a convex particle about its centre."""
+    a, b = 0.5 * length, 0.5 * max(thickness, 0.8)
+    if kind == "needle":
+        u, v = np.array([-a, -0.4 * a, 0.4 * a, a, 0.4 * a, -0.4 * a]), np.array([0, b, b, 0, -b, -b])
+    elif kind == "plate":
+        u, v = np.array([-a, a, a, -a]), np.array([-b, -b, b, b])
+        u = u + rng.uniform(-0.5, 0.5) * v
+    else:
+        turns = np.sort(rng.uniform(0, 2 * np.pi, 1) + 2 * np.pi * (np.arange(6) + rng.uniform(-0.3, 0.3, 6)) / 6)
+        u, v = a * np.cos(turns), b * np.sin(turns)
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([s * u + c * v, c * u - s * v], 1)
+
+
+def random_network(rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None) -> Scene:
+    """Draw a network of any make, in a given `matrix` (rows, columns) or one of its own."""
+    size = float(np.exp(rng.uniform(np.log(20), np.log(160))))
+    return draw_network(
+        rng,
+        shape,
+        grain_size_px=size,
+        second_fraction=float(np.clip(rng.uniform(1.5, 10) / size + rng.uniform(0, 0.15), 0.03, 0.5)),
+        unevenness=float(rng.uniform(0, 1.0)),
+        junction_px=float(rng.uniform(0.02, 0.08) * size + 0.3),
+        waviness=float(rng.uniform(0, 0.05)),
+        contrast=random_contrast(rng),
+        matrix=matrix,
+    )
+
+
+def random_intermetallics(rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None) -> Scene:
+    """Draw needles, plates or blocks of any make, in a given `matrix` (rows, columns) or one of its own."""
+    kind = str(rng.choice(INTERMETALLIC_KINDS))
+    thickness = float(np.exp(rng.uniform(np.log(2), np.log(16))))
+    aspect = float(rng.uniform(1, 2.5) if kind == "block" else np.exp(rng.uniform(np.log(5), np.log(40))))
+    length = min((2.0 if kind == "block" else 1.0) * thickness * aspect, 600.0)
+    return draw_intermetallics(
+        rng,
+        shape,
+        kind=kind,
+        length_px=length,
+        aspect=aspect,
+        variants=int(rng.integers(0, 5)),
+        variant_spread_deg=float(rng.uniform(0, 10)),
+        second_fraction=float(rng.uniform(0.02, 0.3)),
+        contrast=random_contrast(rng),
+        matrix=matrix,
+    )

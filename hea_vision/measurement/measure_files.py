@@ -1,0 +1,187 @@
+"""What `hea measure` does with one file: read labels, measure, write the table of objects."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hea_sim.documents import write_atomic
+from hea_sim.errors import InputError
+from hea_sim.records import Segmentation
+from hea_vision.measurement.measure_labels import Measurements, measure, totals_to_plain
+
+if TYPE_CHECKING:
+    from hea_vision.jobs import MeasureJob
+
+OBJECT_COLUMNS = (
+    "input",
+    "class",
+    "number",
+    "row",
+    "column",
+    "area_px",
+    "equivalent_diameter",
+    "unit",
+    "touches_edge",
+    "feret_max",
+    "feret_min",
+    "aspect_ratio",
+    "circularity",
+    "solidity",
+    "orientation_deg",
+)
+_STRAIN_STDS = ("e_xx_std", "e_yy_std", "e_xy_std", "rotation_deg_std")
+STRAIN_COLUMNS = ("input", "row", "column", "h", "k", "e_xx", "e_yy", "e_xy", "rotation_deg", *_STRAIN_STDS)
+#: Folders that `hea segment` writes beside its folder of labels.
+_LABELS, _INSTANCES, _OBJECTS = "labels", "instances", "objects"
+#: Folder for the table of each image; another than that of `hea segment`, whose tables hold the places of columns.
+TABLES = "measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureWork:
+    """Do the work of `hea measure` for one label image; it travels to worker processes."""
+
+    job: MeasureJob
+    out: Path
+    names: Mapping[Path, str]
+    root: Path | None = None
+
+    def __call__(self, path: Path) -> list[dict[str, Any]]:
+        """Measure a label image: one row, with its table of objects in `out`."""
+        here = path if self.root is None else self.root / path
+        segmentation = read_segmentation(here, kind=self.job.kind, pixel_size_nm=self.job.pixel_size_nm)
+        found = measure(
+            segmentation,
+            pattern=self.job.pattern,
+            spacing_px=self.job.spacing_px,
+            lamellae=self.job.lamellae,
+            seed=self.job.seed,
+        )
+        row: dict[str, Any] = {
+            "input": path.as_posix(),
+            "classes": found.classes,
+            "pixel_size_nm": found.pixel_size_nm,
+            "shape_px": list(segmentation.labels.shape),
+            "estimates": found.estimates,
+            "notes": list(found.notes),
+            "totals": totals_to_plain(found.totals),
+            "object_table": f"{TABLES}/{self.names[path]}.csv",
+            "model": found.model,
+            "source": found.source,
+        }
+        write_atomic(self.out / row["object_table"], object_table_text(found, row["input"]))
+        if found.strain is not None and segmentation.points is not None:
+            row["strain_table"] = f"strain/{self.names[path]}.csv"
+            write_atomic(self.out / row["strain_table"], _strain_text(found, segmentation.points, row["input"]))
+        return [row]
+
+
+def label_folder(path: Path) -> Path:
+    """Give the label images of a folder that `hea segment` has written, whose pictures are no labels; else the path."""
+    return path / _LABELS if (path / _LABELS).is_dir() and (path / "results.json").is_file() else path
+
+
+def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float | None = None) -> Segmentation:
+    """Read a label image for measuring.
+
+    Parameters
+    ----------
+    kind
+        What the numbers in the file are: `classes`, `grains` (a grain a number, 0 on boundaries or none) or
+        `boundaries` (0 in grains, anything else on boundaries).
+    pixel_size_nm
+        Where the file holds another, or none.
+
+    Grains and columns that `hea segment` has written beside its labels are read with them.
+    """
+    from hea_vision.io.labels import read_instances, read_labels
+
+    if kind == "grains":
+        instances, size = read_instances(path)
+        found = Segmentation(
+            labels=(instances <= 0).astype(np.uint8),
+            classes={0: "grain", 1: "grain boundary"},
+            pixel_size_nm=size,
+            source=str(path),
+            instances=instances,
+        )
+    else:
+        found = read_labels(path)
+        if kind == "boundaries":
+            found = dataclasses.replace(
+                found, labels=(found.labels > 0).astype(np.uint8), classes={0: "grain", 1: "grain boundary"}
+            )
+        else:
+            found = _with_companions(path, found)
+    return found if pixel_size_nm is None else dataclasses.replace(found, pixel_size_nm=pixel_size_nm)
+
+
+def _with_companions(path: Path, found: Segmentation) -> Segmentation:
+    """Join what lies beside a label image of `hea segment`: object numbers, and the places of columns."""
+    from hea_vision.io.labels import read_instances
+
+    if path.parent.name != _LABELS:
+        return found
+    beside = path.parent.parent
+    numbered, listed = beside / _INSTANCES / path.name, beside / _OBJECTS / f"{path.stem}.csv"
+    if numbered.is_file():
+        instances, _ = read_instances(numbered)
+        if instances.shape != found.labels.shape:
+            raise InputError(
+                f"{numbered}: {instances.shape} pixels and {path.name} {found.labels.shape}; wanted one shape:"
+                " segment the image again"
+            )
+        found = dataclasses.replace(found, instances=instances)
+    if "column" in found.classes.values() and listed.is_file():
+        found = dataclasses.replace(found, points=_read_points(listed))
+    return found
+
+
+def _read_points(path: Path) -> np.ndarray:
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    try:
+        places = [[float(r["row"]), float(r["column"]), float(r["intensity"])] for r in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: wanted columns row, column, intensity with numbers; segment again") from error
+    return np.array(places).reshape(-1, 3)
+
+
+def object_table_text(found: Measurements, name: str) -> str:
+    """Write the objects of all classes as CSV."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(OBJECT_COLUMNS)
+    for kind, shapes in found.shapes.items():
+        columns: list[Sequence[Any]] = []
+        for key in OBJECT_COLUMNS[2:]:
+            columns.append([shapes.unit] * len(shapes) if key == "unit" else _column(shapes[key]))
+        writer.writerows((name, kind, *values) for values in zip(*columns))
+    return stream.getvalue()
+
+
+def _column(values: np.ndarray) -> list[Any]:
+    if values.dtype.kind == "f":
+        return [f"{v:.6g}" for v in values.tolist()]
+    return [int(v) for v in values.tolist()]
+
+
+def _strain_text(found: Measurements, points: np.ndarray, name: str) -> str:
+    strain = found.strain
+    assert strain is not None
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(STRAIN_COLUMNS)
+    values = np.column_stack([strain.e_xx, strain.e_yy, strain.e_xy, strain.rotation_deg, strain.std])
+    for place, (h, k), numbers in zip(points, strain.indices, values):
+        blank = ("" if np.isnan(v) else f"{v:.6g}" for v in numbers)
+        writer.writerow((name, f"{place[0]:.3f}", f"{place[1]:.3f}", int(h), int(k), *blank))
+    return stream.getvalue()

@@ -1,0 +1,254 @@
+"""What `hea segment` does with one file: read, label, measure, draw, write; and the table of its objects."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hea_sim.documents import write_atomic
+from hea_sim.records import Estimate, Micrograph, Segmentation
+from hea_vision.executors import explain
+from hea_vision.io.lengths import parse_length
+from hea_vision.jobs import SegmentJob
+from hea_vision.measurement.strips import LARGE_PX
+from hea_vision.measurement.windows import SHAPE_COLUMNS, Objects, class_objects, instance_objects
+
+#: Objects that a row of results lists itself; the table beside it lists all of them.
+MOST_LISTED = 200
+#: Longer side of the picture with outlines and of the thumbnail, in px.
+OVERLAY_PX, THUMBNAIL_PX = 4096, 480
+#: Resolution of figures: more would take longer than the labels.
+_FIGURE_DPI = 200
+#: Columns of the table of objects, and of that of atom columns.
+OBJECT_COLUMNS = (
+    "input",
+    "class",
+    "number",
+    "row",
+    "column",
+    "area_px",
+    "equivalent_diameter",
+    "unit",
+    "touches_edge",
+    *SHAPE_COLUMNS,
+)
+POINT_COLUMNS = ("input", "class", "number", "row", "column", "intensity")
+#: Turns and mirrorings of a square.
+_ALL_VIEWS = 8
+#: Two-sided 90 % quantile of the normal distribution.
+_Z, _LEVEL = 1.644854, 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicrographWork:
+    """Do the work of `hea segment` for one file: a row for each page, with its files in `out`.
+
+    It travels to worker processes, so it holds settings and names alone. `root` is the folder that relative paths
+    start from; None for the working directory.
+    """
+
+    job: SegmentJob
+    out: Path
+    names: Mapping[Path, str]
+    root: Path | None = None
+
+    def __call__(self, path: Path) -> list[dict[str, Any]]:
+        """Label every field of a file; a page that fails is a row with its error."""
+        rows: list[dict[str, Any]] = []
+        name = path.as_posix()
+        try:
+            for name, stem, field in self._fields(path):
+                rows.append(self._attempt(path, name, stem, field))
+        except Exception as error:  # the file, or the rest of it, cannot be read
+            rows.append({"input": name, "error": self._said(path, explain(error))})
+        return rows
+
+    def _fields(self, path: Path) -> Iterator[tuple[str, str, Micrograph]]:
+        """Read the fields of a file, with the names of their rows and of their files."""
+        here = path if self.root is None else self.root / path
+        name, stem = path.as_posix(), self.names[path]
+        if not self.job.all_pages:
+            yield name, stem, self._read(here, None)
+            return
+        page, pages = 1, 1
+        while page <= pages:
+            field = self._read(here, page)
+            pages = int(field.metadata.get("pages", 1))
+            yield (name, stem, field) if pages == 1 else (f"{name}#{page}", f"{stem}.page{page}", field)
+            page += 1
+
+    def _read(self, path: Path, page: int | None) -> Micrograph:
+        """Read a field as floats; a large one stays in its file, with the file's own type."""
+        from hea_vision.io.micrographs import open_micrograph, read_micrograph
+
+        job = self.job
+        said: dict[str, Any] = {
+            "pixel_size_nm": job.pixel_size_nm,
+            "crop": job.crop_px,
+            "scale_bar_nm": None if job.scale_bar is None else parse_length(job.scale_bar),
+            "page": page,
+        }
+        field = open_micrograph(path, **said)
+        return field if field.image.size > LARGE_PX else read_micrograph(path, **said)
+
+    def _attempt(self, path: Path, name: str, stem: str, field: Micrograph) -> dict[str, Any]:
+        try:
+            return self._label(path, name, stem, field)
+        except Exception as error:  # one page must not stop the others of its file
+            return {"input": name, "error": self._said(path, explain(error))}
+
+    def _said(self, path: Path, text: str) -> str:
+        """Name the file as the user did."""
+        return text if self.root is None else text.replace(str(self.root / path), str(path))
+
+    def _label(self, path: Path, name: str, stem: str, field: Micrograph) -> dict[str, Any]:
+        from hea_vision.io.labels import write_instances, write_labels
+        from hea_vision.segmentation import segment
+
+        found = segment(field, self.job.model, **segment_options(self.job))
+        found = dataclasses.replace(found, source=self._said(path, found.source))
+        objects = objects_of(found)
+        places = {
+            "labels": f"labels/{stem}.tif",
+            "figure": f"figures/{stem}.png",
+            "overlay": f"overlays/{stem}.png",
+            "thumbnail": f"thumbnails/{stem}.jpg",
+            "object_table": f"objects/{stem}.csv",
+        }
+        write_labels(self.out / places["labels"], found)
+        if found.instances is not None:
+            places["instances"] = f"instances/{stem}.tif"
+            said = {"pixel_size_nm": found.pixel_size_nm, "model": found.model, "source": found.source}
+            write_instances(self.out / places["instances"], found.instances, **said)
+        _draw(field, found, {key: self.out / place for key, place in places.items()})
+        _write_objects(self.out / places["object_table"], name, found, objects)
+        return {
+            "input": name,
+            **places,
+            "classes": found.classes,
+            "pixel_size_nm": found.pixel_size_nm,
+            "shape_px": list(found.labels.shape),
+            "fractions": found.fractions,
+            "unfamiliar": found.unfamiliar,
+            "unfamiliarity": found.unfamiliarity,
+            "uncertainty": _mean_uncertainty(found),
+            "objects": found.objects or {name: len(some) for name, some in objects.items()},
+            "sizes": mean_sizes(objects),
+            "measurements": _listed(objects),
+            "model": found.model,
+            "metadata": found.metadata,
+        }
+
+
+def _mean_uncertainty(found: Segmentation) -> float | None:
+    """Average the uncertainty of the pixels, row by row, so that no copy of a large map is made."""
+    if found.uncertainty is None:
+        return None
+    return float(np.mean([np.mean(row, dtype=float) for row in found.uncertainty]))
+
+
+def segment_options(job: SegmentJob) -> dict[str, Any]:
+    """List what a network is told beyond the image; the device is chosen where the work is done."""
+    from hea_vision.segmentation import SEGMENTERS, checked_device
+
+    if job.model in SEGMENTERS:
+        return {}
+    return {"views": _ALL_VIEWS if job.tta else 1, "device": checked_device(job.device)}
+
+
+def output_files(row: Mapping[str, Any], out: Path) -> list[Path]:
+    """Name the files that a row of results stands for."""
+    made = ("labels", "figure", "overlay", "thumbnail", "object_table", "instances")
+    return [out / row[key] for key in made if key in row]
+
+
+def objects_of(found: Segmentation) -> dict[str, Objects]:
+    """Measure the objects of each class: those that the segmenter tells apart, else connected areas but class 0."""
+    if found.points is not None:
+        return {}
+    size = found.pixel_size_nm
+    if found.instances is None:
+        return {name: class_objects(found.labels, k, size) for k, name in found.classes.items() if k > 0}
+    objects = instance_objects(found.instances, found.labels, size)
+    return {name: objects[number] for number, name in found.classes.items() if number in objects}
+
+
+def mean_sizes(objects: Mapping[str, Objects]) -> dict[str, Estimate]:
+    """Average the equivalent diameters of each class, over the objects that the edge does not cut."""
+    sizes = {}
+    for name, found in objects.items():
+        diameters = found.columns["equivalent_diameter"][~found.columns["touches_edge"]]
+        n = len(diameters)
+        if not n:
+            continue
+        mean, std = float(diameters.mean()), float(diameters.std(ddof=1) / np.sqrt(n)) if n > 1 else None
+        sizes[name] = Estimate(
+            value=mean,
+            std=std,
+            low=None if std is None else max(0.0, mean - _Z * std),
+            high=None if std is None else mean + _Z * std,
+            level=None if std is None else _LEVEL,
+            unit=found.unit,
+            n=n,
+            method="mean equivalent diameter by number, objects cut by the edge left out; spread of the objects alone",
+        )
+    return sizes
+
+
+def _listed(objects: Mapping[str, Objects]) -> list[dict[str, Any]]:
+    """List the objects with their measures, where they are few."""
+    if sum(len(found) for found in objects.values()) > MOST_LISTED:
+        return []
+    listed = []
+    for name, found in objects.items():
+        columns = {key: values.tolist() for key, values in found.columns.items()}
+        for k in range(len(found)):
+            measures = {key: values[k] for key, values in columns.items()}
+            listed.append({"class": name, "unit": found.unit, **measures})
+    return listed
+
+
+def _write_objects(path: Path, name: str, found: Segmentation, objects: Mapping[str, Objects]) -> None:
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    if found.points is None:
+        writer.writerow(OBJECT_COLUMNS)
+        for kind, some in objects.items():
+            writer.writerows(_object_rows(name, kind, some))
+    else:
+        writer.writerow(POINT_COLUMNS)
+        kind = found.classes.get(1, "column")
+        for number, (row, column, intensity) in enumerate(found.points, 1):
+            writer.writerow((name, kind, number, f"{row:.3f}", f"{column:.3f}", f"{intensity:.6g}"))
+    write_atomic(path, stream.getvalue())
+
+
+def _object_rows(name: str, kind: str, found: Objects) -> Iterator[tuple[Any, ...]]:
+    places = [found.columns[key].tolist() for key in ("number", "row", "column", "area_px", "equivalent_diameter")]
+    shapes = [found.columns[key].tolist() for key in SHAPE_COLUMNS]
+    touches = found.columns["touches_edge"].tolist()
+    for k, (number, row, column, area, diameter) in enumerate(zip(*places)):
+        shape = ("" if np.isnan(values[k]) else f"{values[k]:.5g}" for values in shapes)
+        fixed = f"{row:.2f}", f"{column:.2f}", area, f"{diameter:.5g}", found.unit, int(touches[k])
+        yield name, kind, number, *fixed, *shape
+
+
+def _draw(field: Micrograph, found: Segmentation, places: Mapping[str, Path]) -> None:
+    """Draw the figure for print, the picture with outlines, and its thumbnail."""
+    from PIL import Image
+
+    from hea_vision.report.figures import micrograph_figure, save_figure
+    from hea_vision.segmentation import overlay_rgb
+
+    save_figure(micrograph_figure(field, found), places["figure"], dpi=_FIGURE_DPI)
+    for key, most_px, kind in (("overlay", OVERLAY_PX, "PNG"), ("thumbnail", THUMBNAIL_PX, "JPEG")):
+        stream = io.BytesIO()
+        Image.fromarray(overlay_rgb(field, found, most_px=most_px)).save(stream, kind, quality=88)
+        write_atomic(places[key], stream.getvalue())

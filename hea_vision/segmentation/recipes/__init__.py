@@ -1,0 +1,1 @@
+"""Scripts that remake the segmenters that come with the package."""

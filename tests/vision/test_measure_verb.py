@@ -1,0 +1,218 @@
+"""`measure` and `hea measure`: what fits the classes, names and units; files, resume, and the same numbers in both."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import hea_vision as hv
+from hea_sim.documents import to_jsonable
+from hea_sim.errors import InputError
+from hea_sim.records import Estimate, Segmentation
+from hea_vision.cli import main
+from hea_vision.io import write_labels
+from hea_vision.io.labels import write_instances
+from hea_vision.measurement import join_fields
+from hea_vision.measurement.measure_labels import FieldTotal
+
+from .micrograph_grains import boundaries, voronoi
+
+PRECIPITATES = {0: "matrix", 1: "small precipitate", 2: "large precipitate"}
+GRAINS = {0: "grain", 1: "grain boundary"}
+
+
+def hea(*arguments: str | Path, cwd: Path) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", ["hea", *map(str, arguments)]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cwd),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def precipitates(seed: int, pixel_size_nm: float | None = 5.0) -> Segmentation:
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:120, :160]
+    labels = np.zeros((120, 160), np.uint8)
+    for number, n, radius in ((1, 25, 4), (2, 4, 12)):
+        for row, column in rng.random((n, 2)) * labels.shape:
+            labels[np.hypot(y - row, x - column) < radius] = number
+    return Segmentation(labels=labels, classes=PRECIPITATES, pixel_size_nm=pixel_size_nm)
+
+
+def test_grains_give_the_standards_numbers():
+    grains, _ = voronoi(3, 150, (320, 320))
+    labels = boundaries(grains).astype(np.uint8)
+    found = hv.measure(Segmentation(labels=labels, classes=GRAINS, pixel_size_nm=100.0, instances=grains))
+    e = found.estimates
+    # l^2 N_A of these cells is pi^2 / 16 and 0.79 in E112, so that the two numbers differ by log2(0.79 / 0.617) = 0.36.
+    difference = e["grain size number G (planimetric)"].value - e["grain size number G"].value
+    assert difference == pytest.approx(-0.36, abs=0.25)
+    assert e["mean intercept"].unit == "um" and e["mean grain area"].unit == "um2"
+    assert len(found.shapes["grain"]) == len(np.unique(grains))
+    alone = hv.measure(Segmentation(labels=labels, classes=GRAINS, pixel_size_nm=100.0)).estimates
+    assert alone["mean intercept"].value == pytest.approx(e["mean intercept"].value, rel=0.05)
+
+
+def test_precipitates_give_fractions_and_sizes_class_by_class():
+    found = hv.measure(precipitates(0))
+    for name in ("small precipitate", "large precipitate"):
+        assert found.estimates[f"{name}: area fraction"].unit == "area fraction"
+        assert found.estimates[f"{name}: mean diameter"].unit == "nm"
+    small, large = (found.estimates[f"{n} precipitate: mean diameter"].value for n in ("small", "large"))
+    assert small < large and not any("grain" in name for name in found.estimates)
+
+
+def test_fractions_of_the_segmenter_are_kept():
+    known = Estimate(value=0.1, std=0.05, unit="area fraction", method="with the segmentation's own error")
+    segmentation = precipitates(0)
+    segmentation = Segmentation(
+        labels=segmentation.labels, classes=PRECIPITATES, fractions={"small precipitate": known}
+    )
+    assert hv.measure(segmentation).estimates["small precipitate: area fraction"] is known
+
+
+def test_columns_give_lattice_and_strain():
+    h, k = np.meshgrid(np.arange(15), np.arange(15))
+    points = np.column_stack([10.0 * k.ravel() + 8, 12.0 * h.ravel() + 8, np.ones(225)])
+    found = hv.measure(
+        Segmentation(
+            labels=np.zeros((160, 190), np.uint8),
+            classes={0: "background", 1: "column"},
+            pixel_size_nm=0.02,
+            points=points,
+        )
+    )
+    lengths = sorted(found.estimates[f"lattice vector a{i}"].value for i in (1, 2))
+    assert lengths == pytest.approx([0.2, 0.24]) and found.estimates["lattice angle"].value == pytest.approx(90)
+    assert found.estimates["e_xx: spread"].value < 1e-9
+
+
+def test_lamellae_are_measured_where_asked_for_or_named_so():
+    stripes = np.tile((np.arange(200) % 12 < 5).astype(np.uint8), (200, 1))
+    for classes, asked in (({0: "matrix", 1: "second phase"}, True), ({0: "matrix", 1: "eutectic"}, False)):
+        found = hv.measure(Segmentation(labels=stripes, classes=classes), lamellae=asked)
+        assert found.estimates[f"{classes[1]}: spacing across lamellae"].value == pytest.approx(12, rel=0.01)
+    plain = hv.measure(Segmentation(labels=stripes, classes={0: "matrix", 1: "second phase"}))
+    assert not any("lamella" in name for name in plain.estimates)
+
+
+def test_every_number_has_a_unit_a_method_and_what_its_error_is():
+    for segmentation in (precipitates(1), precipitates(1, None)):
+        for name, e in hv.measure(segmentation).estimates.items():
+            assert e.unit and e.method, name
+            assert e.low is not None or "no interval" in e.method, name
+    lengths = [e.unit for e in hv.measure(precipitates(1, None)).estimates.values()]
+    assert not {"nm", "um", "1/um2"} & set(lengths) and "px" in lengths
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=8, max_side=20), elements=st.integers(0, 2)),
+    st.sampled_from([PRECIPITATES, {0: "grain", 1: "grain boundary", 2: "pore"}]),
+    st.sampled_from([None, 10.0]),
+)
+def test_any_labels_are_measured(labels, classes, size):
+    found = hv.measure(Segmentation(labels=labels, classes=classes, pixel_size_nm=size), lamellae=True)
+    assert all(np.isfinite(e.value) for e in found.estimates.values())
+    json.dumps(to_jsonable(found.estimates))
+
+
+def test_no_labels_are_refused():
+    with pytest.raises(InputError, match="at least 8"):
+        hv.measure(Segmentation(labels=np.zeros((4, 4), np.uint8), classes={0: "matrix"}))
+
+
+def test_fields_are_joined_by_unit():
+    rows = [{"mean intercept": FieldTotal(above=100.0 * k, below=10.0, unit="um")} for k in (1, 2, 3)]
+    rows.append({"mean intercept": FieldTotal(above=50.0, below=10.0, unit="px")})
+    found, notes = join_fields(rows)
+    assert found["mean intercept"].value == 20.0 and found["mean intercept"].n == 3
+    assert found["grain size number G"].low < found["grain size number G"].value
+    assert "1 fields in other units than um" in notes[0]
+    assert join_fields(rows[:1])[0] == {}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed in range(3):
+        write_labels(tmp_path / f"in/field{seed}.tif", precipitates(seed))
+    return tmp_path
+
+
+def test_the_verb_is_the_api_and_writes_its_files(folder: Path) -> None:
+    code, text, error = hea("measure", "in", "--out", "out", "--json", cwd=folder)
+    assert code == 0, error
+    document = json.loads(text)
+    assert [row["input"] for row in document["results"]] == [f"in/field{k}.tif" for k in range(3)]
+    api = hv.measure(hv.read_labels(folder / "in/field1.tif"))
+    assert document["results"][1]["estimates"] == json.loads(json.dumps(to_jsonable(api.estimates)))
+    joined = document["summary"]["estimates"]["small precipitate: area fraction"]
+    values = [row["estimates"]["small precipitate: area fraction"]["value"] for row in document["results"]]
+    assert joined["value"] == pytest.approx(np.mean(values)) and joined["level"] == 0.95
+    assert json.loads((folder / "out/results.json").read_text()) == document
+    with open(folder / "out/objects.csv", newline="") as stream:
+        objects = list(csv.DictReader(stream))
+    assert {o["class"] for o in objects} == {"small precipitate", "large precipitate"}
+    for name in ("results.csv", "summary.csv", "failures.csv", "report.html", "run.toml"):
+        assert (folder / "out" / name).stat().st_size > 0
+    assert "Over all fields" in (folder / "out/report.html").read_text()
+
+
+def test_a_bad_file_never_stops_the_rest_and_a_second_run_resumes(folder: Path) -> None:
+    (folder / "in/bad.tif").write_bytes(b"")
+    code, _, error = hea("measure", "in", "--out", "out", cwd=folder)
+    assert code == 1 and "bad.tif" in error
+    first = json.loads((folder / "out/results.json").read_text())
+    (folder / "in/bad.tif").unlink()
+    code, _, error = hea("measure", "in", "--out", "out", cwd=folder)
+    assert code == 0 and "measure 1/" not in error  # nothing was left to do
+    again = json.loads((folder / "out/results.json").read_text())
+    assert again["results"] == first["results"]
+
+
+def test_grain_numbers_and_boundary_masks_are_read_as_such(tmp_path: Path) -> None:
+    grains, _ = voronoi(3, 150, (320, 320))
+    write_instances(tmp_path / "grains.tif", grains, pixel_size_nm=100.0)
+    mask = boundaries(grains).astype(np.uint8)
+    write_labels(tmp_path / "mask.tif", Segmentation(labels=mask, classes={0: "a", 1: "b"}))
+    found = {}
+    for name, flags in (("grains", ()), ("boundaries", ("--pixel-size", "100"))):
+        file = "grains.tif" if name == "grains" else "mask.tif"
+        code, text, error = hea("measure", file, "--kind", name, *flags, "--out", name, "--json", cwd=tmp_path)
+        assert code == 0, error
+        found[name] = json.loads(text)["results"][0]["estimates"]["grain size number G"]["value"]
+    assert found["grains"] == pytest.approx(found["boundaries"], abs=0.1)
+
+
+def test_what_segment_wrote_is_read_with_its_grains(tmp_path: Path) -> None:
+    grains, _ = voronoi(3, 150, (320, 320))
+    labels = np.zeros(grains.shape, np.uint8)
+    write_labels(tmp_path / "seg/labels/a.tif", Segmentation(labels=labels, classes=GRAINS, pixel_size_nm=100.0))
+    write_instances(tmp_path / "seg/instances/a.tif", grains, pixel_size_nm=100.0)
+    (tmp_path / "seg/results.json").write_text("{}")
+    code, text, error = hea("measure", "seg", "--out", "out", "--json", cwd=tmp_path)
+    assert code == 0, error
+    (row,) = json.loads(text)["results"]
+    assert row["estimates"]["grain size number G"]["unit"] == "G"
+
+
+def test_a_wrong_call_says_so(folder: Path) -> None:
+    for flags in (("--pattern", "spiral"), ("--kind", "clouds"), ("--pixel-size", "-1")):
+        code, _, error = hea("measure", "in", "--out", "out", *flags, cwd=folder)
+        assert code == 2 and error.count("\n") == 1
