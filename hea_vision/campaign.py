@@ -57,11 +57,15 @@ class PatternEntry(StrictJob):
 
 
 class MicrographEntry(StrictJob):
-    """Name one micrograph; `crop_px` is (top, left, height, width)."""
+    """Name one micrograph; `crop_px` is (top, left, height, width).
+
+    `segmenter` labels this one, where it is not the campaign's; a folder is relative to that of the campaign.
+    """
 
     file: str
     pixel_size_nm: float | None = Field(default=None, gt=0)
     crop_px: tuple[int, int, int, int] | None = None
+    segmenter: str | None = None
 
 
 class CompositionEntry(StrictJob):

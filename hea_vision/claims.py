@@ -11,14 +11,13 @@ from hea_sim.crystals import atoms_per_cell, prototype
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.forecasting import Forecast, superlattice_percent
 from hea_sim.records import Estimate, Evidence, PatternCall, Segmentation, Simulation
-from hea_vision.verdicts import judge_names, judge_numbers
+from hea_vision.micrograph_claims import crosscheck_micrograph
+from hea_vision.verdicts import SEVERAL, judge_names, judge_numbers
 
 #: Systematic error of an EDS composition without standards, relative.
 EDS_RELATIVE_STD = 0.05
 #: Relative std of the mean volume per atom of a mixture about that of one phase of the same composition.
 MIXTURE_VOLUME_STD = 0.015
-#: Area fraction of a second phase that a laboratory pattern cannot miss.
-PATTERN_LIMIT = 0.05
 #: Error of a nominal composition (weighing, evaporation), at.%.
 NOMINAL_STD_AT_PERCENT = 0.5
 
@@ -85,13 +84,6 @@ def crosscheck_pattern(
         *_order_claims(call, expected, synthetic, common),
     ]
 
-
-#: Classes of the segmenters that are a phase beside the matrix.
-SECOND_PHASES = ("second phase", "precipitate", "small precipitate", "large precipitate")
-UNFAMILIAR = "the picture is unlike those that the segmenter knows"
-
-#: What the rules call an assemblage that they do not resolve.
-SEVERAL = "several phases"
 
 
 def fundamental_sets(call: PatternCall) -> list[list[str]]:
@@ -239,103 +231,6 @@ def _order_line(call: PatternCall, test: Mapping[str, object], expected: Forecas
         text += ". The model cannot tell arrangements apart well enough to predict order (see its card)"
     own = superlattice_percent(expected.simulation, get_radiation(call.radiation))
     return f"{text}. The simulated cell's own (100) line is {own:.2g} % of its strongest"
-
-
-def crosscheck_micrograph(
-    labels: Segmentation, expected: Forecast, calls: Sequence[PatternCall] = (), *, synthetic: bool = False
-) -> list[Evidence]:
-    """Hold one labelled micrograph against a forecast and against the patterns of the same specimen."""
-    common: dict[str, Any] = {"against": expected.alloy, "measured_source": labels.source, "independent": not synthetic}
-    out = []
-    second, found = second_phase(labels)
-    if second is not None:
-        reason = "a lattice Monte Carlo on one lattice has no coexisting phases to take a fraction from"
-        if not found:
-            reason += "; the bound holds for phases that differ in grey"
-        if labels.unfamiliar:
-            reason += f"; {UNFAMILIAR}"
-        out.append(
-            Evidence(
-                claim="volume fraction of a second phase",
-                kind="fraction",
-                verdict="inconclusive",
-                measured=second,
-                predicted_source=expected.volume_source,
-                **common,
-                reason=reason,
-            )
-        )
-        out += [_image_against_pattern(labels, call, common) for call in calls if call.in_scope]
-    pore = labels.fractions.get("pore")
-    if pore is not None:
-        out.append(
-            Evidence(
-                claim="pores",
-                kind="fraction",
-                verdict="inconclusive",
-                measured=pore,
-                predicted_source="",
-                reason="no simulation here predicts pores",
-                **common,
-            )
-        )
-    sized = "grains" if labels.objects.get("grain") else "the second phase" if found else ""
-    if sized:
-        out.append(
-            Evidence(
-                claim=f"size of {sized}",
-                kind="size",
-                verdict="inconclusive",
-                predicted_source="",
-                reason="a size needs kinetics, which were not simulated",
-                **common,
-            )
-        )
-    return out
-
-
-def second_phase(labels: Segmentation) -> tuple[Estimate | None, bool]:
-    """Add up the area of every class that is a second phase, and say whether any was found.
-
-    The errors of several classes are added as if they went together, since one is often taken for another.
-    """
-    parts = [labels.fractions[name] for name in SECOND_PHASES if name in labels.fractions]
-    found = any(labels.objects.get(name, 0) > 0 for name in SECOND_PHASES)
-    if len(parts) < 2:
-        return (parts[0] if parts else None), found
-    bounds = [(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in parts]
-    total = Estimate(
-        value=sum(e.value for e in parts),
-        std=sum(e.std or 0.0 for e in parts),
-        low=sum(low for low, _ in bounds),
-        high=min(1.0, sum(high for _, high in bounds)),
-        level=parts[0].level or 0.9,
-        unit=parts[0].unit,
-        method=f"{len(parts)} classes together; {parts[0].method}",
-    )
-    return total, found
-
-
-def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, Any]) -> Evidence:
-    """Compare how many phases a picture and a pattern of the same specimen show.
-
-    A picture without a second phase does not exclude one: contrast may be missing. One with a second phase contradicts
-    a pattern of one phase only where its area is more than a pattern could miss.
-    """
-    second, found = second_phase(labels)
-    sure = found and second is not None and (second.low or 0.0) > PATTERN_LIMIT and not labels.unfamiliar
-    picture = [[SEVERAL]] if sure else [["one phase"], [SEVERAL]]
-    pattern = [[name] for name in sorted({"one phase" if len(s) == 1 else SEVERAL for s in call.prediction_sets})]
-    independent = bool(common["independent"]) and not call.synthetic
-    fields = judge_names(picture, pattern, independent=independent)
-    if independent and not sure:
-        fields["reason"] = "the picture shows no second phase large enough for a pattern to contradict it"
-    return Evidence(
-        claim="number of phases, picture against pattern",
-        kind="fraction",
-        predicted_source=call.input,
-        **{**common, **fields},
-    )
 
 
 def crosscheck_composition(

@@ -17,6 +17,7 @@ from hea_sim.documents import document, sha256_of, versions, write_atomic, write
 from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
 from hea_sim.forecasting import Forecast, forecast
 from hea_sim.records import Estimate, Evidence, Micrograph, Pattern, PatternCall, Provenance, Segmentation
+from hea_sim.registry.cards import CARD_FILE
 from hea_vision.batch import make_folder
 from hea_vision.campaign import (
     CAMPAIGN_FILE,
@@ -38,6 +39,7 @@ from hea_vision.claims import (
 
 if TYPE_CHECKING:
     from hea_sim.properties.suggest import Suggestion
+    from hea_vision.measurement.measure_labels import Measurements
     from hea_vision.measurement.segregation import Segregation
 
 Say = Callable[[str], None]
@@ -54,6 +56,7 @@ class LoopResult:
     patterns: dict[str, Pattern] = field(default_factory=dict)
     calls: dict[str, PatternCall] = field(default_factory=dict)
     images: dict[str, tuple[Micrograph, Segmentation]] = field(default_factory=dict)
+    measurements: dict[str, Measurements] = field(default_factory=dict)
     compositions: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     segregation: dict[str, Segregation] = field(default_factory=dict)
     structures: dict[str, Estimate] = field(default_factory=dict)
@@ -116,6 +119,7 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
     """Label every pattern and micrograph, read every table and cell; a bad file becomes a failure."""
     from hea_vision.eds_evidence import measure_eds
     from hea_vision.io import mean_composition, read_composition_table, read_micrograph, read_pattern
+    from hea_vision.measurement import measure
     from hea_vision.segmentation import segment
     from hea_vision.xrd import classify_pattern
 
@@ -143,7 +147,9 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
         with _collect(result, image.file) as path:
             micrograph = read_micrograph(path, pixel_size_nm=image.pixel_size_nm, crop=image.crop_px)
             micrograph = replace(micrograph, source=key)
-            result.images[key] = (micrograph, segment(micrograph, campaign.segmenter))
+            labels = segment(micrograph, _segmenter(result, image))
+            result.images[key] = (micrograph, labels)
+            result.measurements[key] = measure(labels)
     for table in campaign.composition:
         with _collect(result, table.file) as path:
             result.compositions[table.file] = mean_composition(read_composition_table(path, unit=table.unit))
@@ -154,6 +160,13 @@ def observe(result: LoopResult, say: Say = lambda _: None) -> None:
     for cell in campaign.structure:
         with _collect(result, cell.file) as path:
             result.structures[cell.file] = _cell_volume(path, cell)
+
+
+def _segmenter(result: LoopResult, image: MicrographEntry) -> str:
+    """Give the segmenter of a micrograph: a name, or a model's folder, which may lie in the campaign's."""
+    name = image.segmenter or result.campaign.segmenter
+    inside = result.folder / name
+    return str(inside) if (inside / CARD_FILE).is_file() else name
 
 
 def _keyed(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
@@ -299,9 +312,11 @@ def _unchecked(result: LoopResult) -> list[str]:
         out.append("controls: the campaign names no other alloys, so no claim can be told apart from an alternative")
     if expected is not None:
         out += [note for note in expected.notes if "no lattice model" in note]
-    for name, (micrograph, _) in result.images.items():
+    for name, (micrograph, labels) in result.images.items():
         if micrograph.pixel_size_nm is None:
             out.append(f"sizes in {name}: neither the file nor the campaign gives a pixel size")
+        if labels.unfamiliar:
+            out.append(f"{name}: unlike the pictures that '{labels.model}' knows; look at its labels first")
     unused = _unused_files(result.folder, {Path(f) for f in campaign.files}, result.out)
     if unused:
         out.append(
@@ -344,6 +359,9 @@ def _provenance(result: LoopResult) -> Provenance:
         if path.is_file():
             inputs[name] = sha256_of(path)
     models: dict[str, str] = {}
+    for _, labels in result.images.values():
+        if sha := labels.metadata.get("settings", {}).get("model_sha256"):
+            models[labels.model] = str(sha)
     for item in (result.expected, *result.alternatives):
         if item is not None and item.simulation is not None and item.simulation.card:
             models[item.simulation.model] = str(item.simulation.card.get("arrays_sha256", ""))
@@ -361,7 +379,15 @@ def loop_document(result: LoopResult) -> dict[str, Any]:
     labels: list[Mapping[str, Any]] = [
         {"input": name, "kind": "pattern", "label": call} for name, call in result.calls.items()
     ]
-    labels += [{"input": n, "kind": "micrograph", "label": s} for n, (_, s) in result.images.items()]
+    labels += [
+        {
+            "input": n,
+            "kind": "micrograph",
+            "label": _plain_label(s),
+            "measurements": result.measurements[n].estimates if n in result.measurements else {},
+        }
+        for n, (_, s) in result.images.items()
+    ]
     labels += [{"input": n, "kind": "composition", "label": m} for n, m in result.compositions.items()]
     labels += [{"input": n, "kind": "segregation", "label": s} for n, s in result.segregation.items()]
     labels += [{"input": n, "kind": "structure", "label": e} for n, e in result.structures.items()]
@@ -375,6 +401,11 @@ def loop_document(result: LoopResult) -> dict[str, Any]:
         suggestions=result.suggestions,
         unchecked=result.unchecked,
     )
+
+
+def _plain_label(labels: Segmentation) -> Segmentation:
+    """Leave out what is a picture of its own; results.json holds numbers."""
+    return replace(labels, probabilities=None, uncertainty=None, instances=None)
 
 
 def write_loop(result: LoopResult, out: str | os.PathLike[str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from hea_vision.measurement.windows import SHAPE_COLUMNS, Objects, class_objects
 #: Objects that a row of results lists itself; the table beside it lists all of them.
 MOST_LISTED = 200
 #: Longer side of the picture with outlines and of the thumbnail, in px.
-OVERLAY_PX, THUMBNAIL_PX = 4096, 480
+OVERLAY_PX, THUMBNAIL_PX = 3000, 480
 #: Resolution of figures: more would take longer than the labels.
 _FIGURE_DPI = 200
 #: Columns of the table of objects, and of that of atom columns.
@@ -114,6 +115,7 @@ class MicrographWork:
 
         found = segment(field, self.job.model, **segment_options(self.job))
         found = dataclasses.replace(found, source=self._said(path, found.source))
+        _let_go(field.image)
         objects = objects_of(found)
         places = {
             "labels": f"labels/{stem}.tif",
@@ -152,6 +154,15 @@ def _mean_uncertainty(found: Segmentation) -> float | None:
     if found.uncertainty is None:
         return None
     return float(np.mean([np.mean(row, dtype=float) for row in found.uncertainty]))
+
+
+def _let_go(image: np.ndarray) -> None:
+    """Give back the memory of an image that is mapped from its file; what is needed again is read again."""
+    base: Any = image
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and not image.flags.writeable and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def segment_options(job: SegmentJob) -> dict[str, Any]:

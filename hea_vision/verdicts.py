@@ -17,6 +17,9 @@ from hea_sim.records import Estimate
 
 AGREE_Z, DISAGREE_Z = 2.0, 3.0
 
+#: What an assemblage of phases is called whose names are not known.
+SEVERAL = "several phases"
+
 Sets = Sequence[Sequence[str]]
 
 

@@ -103,13 +103,12 @@ def _crystals(rng: np.random.Generator, grains: GrainMap, t: GrainContrast) -> n
     level = (t.level * (1 + t.channelling * spread)).astype(np.float32)
     near, twin_near = grains.tiling.near, grains.twin_near
     own = 2 * grains.tiling.cell + grains.twin
-    twin_edge = twin_near < near
-    beyond = 2 * np.where(twin_edge, grains.tiling.cell, grains.tiling.across) + grains.twin_across
-    mixed = np.minimum(near, twin_near)
-    part = np.clip(0.5 - mixed, 0, 0.5)
     grey = level[own]
-    rim = np.nonzero(part)
-    grey[rim] += part[rim] * (level[beyond[rim]] - grey[rim])
+    # Pixels that a boundary runs through hold part of what is beyond it.
+    rim = np.nonzero(np.minimum(near, twin_near) < 0.5)
+    within = np.where(twin_near[rim] < near[rim], grains.tiling.cell[rim], grains.tiling.across[rim])
+    part = 0.5 - np.minimum(near[rim], twin_near[rim])
+    grey[rim] += part * (level[2 * within + grains.twin_across[rim]] - grey[rim])
     if t.gradient > 0:
         tilt = rng.standard_normal(crystals).astype(np.float32) * np.float32(t.level * t.gradient)
         grey += tilt[own] * smooth_noise(rng, grey.shape, max(0.4 * min(grey.shape), 8.0))
@@ -124,14 +123,13 @@ def _lines(rng: np.random.Generator, grains: GrainMap, t: GrainContrast) -> np.n
     if t.junction_px > 0:
         # Near a triple point the two distances are alike, and the fillet between the two faces fills up.
         half += np.float32(t.junction_px) * np.exp(-second / np.float32(1.5 * t.junction_px + 0.5))
-    low, high = (
-        np.minimum(grains.tiling.cell, grains.tiling.across),
-        np.maximum(grains.tiling.cell, grains.tiling.across),
-    )
-    facet = (low * 7919 + high * 104729) % _FACETS
     strength = 1 - t.line_variation * rng.random(_FACETS)
     strength[rng.random(_FACETS) < t.gap_fraction] = 0
-    line = coverage(near - half, t.line_softness_px) * strength.astype(np.float32)[facet]
+    line = coverage(near - half, t.line_softness_px)
+    drawn = np.nonzero(line)
+    sides = grains.tiling.cell[drawn], grains.tiling.across[drawn]
+    facet = (np.minimum(*sides) * 7919 + np.maximum(*sides) * 104729) % _FACETS
+    line[drawn] *= strength.astype(np.float32)[facet]
     if grains.twin.any():
         twin = coverage(grains.twin_near - 0.8 * half, t.line_softness_px) * np.float32(t.twin_strength)
         line = np.maximum(line, twin)

@@ -7,7 +7,7 @@ particles of three pixels keep their true size under any later blur.
 | what the eye sees | here |
 |---|---|
 | gamma' particles that keep a distance | `Population(packing="apart")`, random sequential placing |
-| dense secondary gamma', cuboids, merged shapes | `Population(packing="cells")`, a disturbed grid; its channels may close |
+| dense secondary gamma', cuboids, merged shapes | `Population(packing="cells")`, a disturbed grid, channels may close |
 | bright or dark seam of an etched step | `rim`, `inner_rim` |
 | light from one side | `relief` |
 | particles below the surface, in the picture but not in the truth | `ghosts` |

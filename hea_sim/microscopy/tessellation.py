@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from hea_sim.errors import InputError
@@ -136,14 +138,15 @@ def fuse_neighbours(rng: np.random.Generator, seeds: np.ndarray, weights: np.nda
     if len(seeds) < 3 or fraction <= 0:
         return owner
     _, near = cKDTree(seeds).query(seeds, k=min(12, len(seeds)))
-    for i in rng.permutation(len(seeds))[: int(fraction * len(seeds))]:
-        j = int(near[i, rng.integers(1, min(4, near.shape[1]))])
-        line = seeds[j] - seeds[i]
-        place = seeds[i] + 0.5 * (1 + (weights[i] - weights[j]) / max(line @ line, 1e-9)) * line
-        power = ((place - seeds[near[i]]) ** 2).sum(1) - weights[near[i]]
-        if power.min() >= power[0] - 1e-9:
-            owner[owner == owner[i]] = owner[j]
-    return owner
+    one = rng.permutation(len(seeds))[: int(fraction * len(seeds))]
+    two = near[one, rng.integers(1, min(4, near.shape[1]), len(one))]
+    line = seeds[two] - seeds[one]
+    share = 0.5 * (1 + (weights[one] - weights[two]) / np.maximum((line**2).sum(1), 1e-9))
+    places = seeds[one] + share[:, None] * line
+    power = ((places[:, None] - seeds[near[one]]) ** 2).sum(-1) - weights[near[one]]
+    sure = power.min(1) >= power[:, 0] - 1e-9
+    joined = sparse.coo_matrix((sure[sure], (one[sure], two[sure])), shape=(len(seeds),) * 2)
+    return np.asarray(connected_components(joined, directed=False)[1])
 
 
 def run_potts(rng: np.random.Generator, grain: np.ndarray, sweeps: int) -> np.ndarray:

@@ -318,6 +318,26 @@ def pattern(
 
 
 @app.command()
+def image(
+    subject: Annotated[
+        str, typer.Argument(help="Structure file of a simulated cell, or precipitates, grains, phases, columns.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, their labels and results.json.")],
+    config: Config = None,
+    pixel_size: Annotated[float | None, typer.Option("--pixel-size", help="Pixel size in nm.")] = None,
+    axis: Annotated[str | None, typer.Option(help="Direction of the beam through a structure, such as 1,1,0.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="How many pictures.")] = None,
+    seed: Seed = None,
+    json: Json = False,
+) -> None:
+    """Draw virtual micrographs with their truth: atomic columns of a structure, or microstructures at random."""
+    from hea_vision.cli import image_verbs
+
+    flags = {"pixel_size_nm": pixel_size, "axis": _names([axis]) if axis else None, "count": count, "seed": seed}
+    raise typer.Exit(image_verbs.image(subject, out, config, flags, json))
+
+
+@app.command()
 def predict(
     alloys: Annotated[list[str], typer.Argument(help="Compositions, such as Al0.5CoCrFeNi.")], json: Json = False
 ) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 #: Share of a row that has the ground's value: in text, at the bar's edge, in the picture beside it.
-_GROUND_IN_TEXT, _GROUND_AT_EDGE, _GROUND_IN_PICTURE = 0.45, 0.93, 0.25
+_GROUND_IN_TEXT, _GROUND_AT_EDGE, _GROUND_IN_PICTURE = 0.35, 0.93, 0.25
 _GROUND_OVERALL = 0.6
 #: Height as a share of the image, and in pixels.
 _LARGEST, _LEAST_ROWS = 0.3, 12

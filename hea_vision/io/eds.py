@@ -43,8 +43,7 @@ class ElementMaps:
 
     `values` (rows, columns, n_elements) in `unit`: "at.%", "counts" net of background, or "brightness" of pictures.
     NaN marks a pixel without an analysis. `variance` of the same shape is that of counting, None where not known.
-    `noise_px` is the distance over which noise of neighbouring pixels is shared; `block_px` and `guard_px` are how
-    `coarse` averages by itself.
+    `block_px` and `guard_px` are how `coarse` averages by itself, so that blocks share no noise.
     """
 
     elements: tuple[str, ...]

@@ -220,6 +220,7 @@ def grain_size_number(mean_intercept_um: Estimate) -> Estimate:
 
     # A larger intercept is a smaller number, and an interval that reaches zero has no upper number.
     closed = e.low is not None and e.high is not None and e.low > 0 and math.isfinite(e.high)
+    why = "" if closed or e.low is None else "; no interval, because that of l has no end above zero"
     return Estimate(
         value=number(e.value),
         std=None if e.std is None else 6.643856 / math.log(10) * e.std / e.value,
@@ -228,7 +229,7 @@ def grain_size_number(mean_intercept_um: Estimate) -> Estimate:
         level=e.level if closed else None,
         unit="G",
         n=e.n,
-        method=f"ASTM E112-13, G = -3.2877 - 6.6439 log10(l / mm); {e.method}",
+        method=f"ASTM E112-13, G = -3.2877 - 6.6439 log10(l / mm); {e.method}{why}",
     )
 
 

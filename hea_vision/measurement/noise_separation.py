@@ -64,7 +64,8 @@ def separate_noise(field: np.ndarray) -> Covariances:
     ----------
     field
         Equally spaced points: (n, k) along a line or (rows, columns, k) over a map, of k quantities. A point that holds
-        a NaN is left out.
+        a NaN is left out. Points at the ends of a line, beside a gap or in the corners of a map serve for noise
+        alone: differences hardly see their own.
 
     Examples
     --------
@@ -78,20 +79,21 @@ def separate_noise(field: np.ndarray) -> Covariances:
     if field.ndim not in (2, 3):
         raise InputError(f"segregation: values of shape {field.shape}; wanted (points, elements) or a map of them")
     known = np.isfinite(field).all(axis=-1)
-    n = int(known.sum())
+    core = _inside(known)
+    n = int(core.sum())
     differences = [_second_differences(field, axis) for axis in range(field.ndim - 1) if field.shape[axis] >= 3]
     if n == 0 or min((len(d) for d in differences), default=0) < _MIN_DIFFERENCES:
         raise InputError(
-            f"segregation: {n} usable points of shape {field.shape[:-1]}; wanted at least {_MIN_DIFFERENCES + 2}"
-            " in a row, equally spaced, so that noise can be told from segregation"
+            f"segregation: {int(known.sum())} usable points of shape {field.shape[:-1]}; wanted at least"
+            f" {_MIN_DIFFERENCES + 2} in a row, equally spaced, so that noise can be told from segregation"
         )
-    mean = field[known].mean(axis=0)
-    deviation = np.where(known[..., None], field - mean, 0.0)
-    flat = deviation[known]
+    mean = field[core].mean(axis=0)
+    deviation = np.where(core[..., None], field - mean, 0.0)
+    flat = deviation[core]
     total = flat.T @ flat / n
     noise = np.mean([d.T @ d / len(d) / 6.0 for d in differences], axis=0)
     signal = total - noise * (1.0 - 1.0 / n)
-    rho = _autocorrelation(deviation, known, total, signal, noise)
+    rho = _autocorrelation(deviation, core, total, signal, noise)
     n_variance, n_mean = _independent_points(rho, n)
     noise_variance = _noise_variance(noise, n, len(differences), _unevenness(differences))
     return Covariances(
@@ -130,6 +132,15 @@ def pooled(parts: Sequence[Covariances]) -> Covariances:
         n_independent=float(1.0 / np.sum(weight**2 / [p.n_independent for p in parts])),
         n_of_mean=float(1.0 / np.sum(weight**2 / [p.n_of_mean for p in parts])),
     )
+
+
+def _inside(known: np.ndarray) -> np.ndarray:
+    """Tell which points have a neighbour to either side along some axis, so that differences see their noise."""
+    inside = np.zeros_like(known)
+    for axis in range(known.ndim):
+        line = np.moveaxis(known, axis, 0)
+        np.moveaxis(inside, axis, 0)[1:-1] |= line[:-2] & line[1:-1] & line[2:]
+    return inside
 
 
 def _second_differences(field: np.ndarray, axis: int) -> np.ndarray:

@@ -139,7 +139,7 @@ def pattern_probes(
     if min(shape) < 8:
         raise InputError(f"test pattern: field of shape {shape}; wanted at least 8 x 8 pixels")
     if pattern == "line-grid":
-        spacing = min(shape) / LINES_ACROSS if spacing_px is None else float(spacing_px)
+        spacing = max(1.0, min(shape) / LINES_ACROSS) if spacing_px is None else float(spacing_px)
         if not spacing >= 1 or len(angles_deg) == 0:
             raise InputError(f"line grid: spacing {spacing} px, {len(angles_deg)} angles; wanted >= 1 px and an angle")
         return [line for angle in angles_deg for line in lines_at(shape, angle, spacing)]

@@ -105,8 +105,8 @@ def measure_segregation(*measured: LineScan | ElementMaps) -> Segregation:
     >>> ti = 50 + wave + 0.3 * rng.standard_normal(200)
     >>> scan = LineScan(elements=("Ti", "Ta"), values=np.c_[ti, 100 - ti], unit="at.%", step_um=0.5)
     >>> found = measure_segregation(scan)
-    >>> round(found.amplitude["Ti"].value, 1), round(found.spacing_um.value), found.pair("Ti", "Ta").finding
-    (2.1, 20, 'undecided')
+    >>> round(found.amplitude["Ti"].value), round(found.spacing_um.value), found.pair("Ti", "Ta").finding
+    (2, 20, 'undecided')
     """
     if not measured:
         raise InputError("measure_segregation: nothing given; wanted line scans or element maps")

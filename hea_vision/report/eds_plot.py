@@ -50,7 +50,8 @@ def segregation_figure(found: Segregation) -> Figure:
     with matplotlib.rc_context(_STYLE):
         height = max(3.6, 0.7 * n + 0.8) if lines else max(3.6, 1.35 * -(-n // 2) + 0.8)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        left, right = figure.subfigures(1, 2, width_ratios=(1.25, 1.0))
+        halves: Any = figure.subfigures(1, 2, width_ratios=(1.25, 1.0))
+        left, right = halves
         colours = [_COLOURS[i % len(_COLOURS)] for i in range(n)]
         if lines:
             _draw_profiles(left, found, fields, colours)

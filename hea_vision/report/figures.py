@@ -89,7 +89,7 @@ def _observed_width(x: np.ndarray, net: np.ndarray) -> float:
 
 
 #: Longer side of a field in a figure, in px; larger ones are shown smaller, with a detail beside.
-_SHOWN_PX = 2400
+_SHOWN_PX = 1600
 #: Edge of the detail, in px.
 _DETAIL_PX = 512
 
@@ -106,8 +106,16 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
     if shown.step > 1:
         middle = tuple(slice(max(0, (n - _DETAIL_PX) // 2), (n + _DETAIL_PX) // 2) for n in micrograph.image.shape)
         panels.append(Shown(image=micrograph.image[middle], labels=np.asarray(labels.labels)[middle]))
-    figure = Figure(figsize=(4.1 * (1 + len(panels)), 3.3), layout="constrained")
-    left, *others = figure.subplots(1, 1 + len(panels))
+    unsure = labels.uncertainty if shown.step == 1 else None
+    n = 1 + len(panels) + (unsure is not None)
+    figure = Figure(figsize=(4.1 * n, 3.3), layout="constrained")
+    left, *others = figure.subplots(1, n)
+    if unsure is not None:
+        axes = others.pop()
+        drawn = axes.imshow(unsure, cmap="magma", vmin=0, vmax=1, interpolation="antialiased")
+        axes.set_title("where it hesitates (entropy)", loc="left", fontsize=9)
+        axes.set_axis_off()
+        figure.colorbar(drawn, ax=axes, shrink=0.8)
     low, high = np.percentile(shown.image, (0.5, 99.5))
     left.imshow(shown.image, cmap="gray", vmin=low, vmax=high, interpolation="antialiased")
     for axes, panel in zip(others, panels):
@@ -121,11 +129,11 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
         axes.set_axis_off()
     if micrograph.pixel_size_nm:
         for axes, panel in zip((left, *others[1:]), panels):
-            _scale_bar(axes, panel.image.shape, micrograph.pixel_size_nm * panel.step)
+            scale_bar(axes, panel.image.shape, micrograph.pixel_size_nm * panel.step)
     return figure
 
 
-def _scale_bar(axes: Any, shape: tuple[int, ...], pixel_size_nm: float) -> None:
+def scale_bar(axes: Any, shape: tuple[int, ...], pixel_size_nm: float) -> None:
     """Draw a bar of a round length, about a fifth of the width, on a dark box so that it reads on any image."""
     rows, columns = shape
     wanted_nm = 0.22 * columns * pixel_size_nm

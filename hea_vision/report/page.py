@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from hea_sim.documents import to_jsonable
+from hea_vision.report.cell_picture import cell_figure
 from hea_vision.report.eds_plot import segregation_figure
 from hea_vision.report.figures import micrograph_figure, simulation_figure, to_data_uri
 from hea_vision.report.pattern_plot import pattern_figure
@@ -13,6 +14,7 @@ from hea_vision.report.sections import pattern_section
 from hea_vision.report.templates import load_template
 
 if TYPE_CHECKING:
+    from hea_sim.records import Micrograph
     from hea_vision.loop import LoopResult
 
 VERDICTS = ("agree", "disagree", "inconclusive", "assumed")
@@ -38,10 +40,15 @@ def render_loop(result: LoopResult) -> str:
             for name, call in result.calls.items()
         ],
         images=[
-            (name, labels, to_data_uri(micrograph_figure(image, labels)))
+            (name, labels, to_data_uri(micrograph_figure(image, labels)), result.measurements.get(name))
             for name, (image, labels) in result.images.items()
         ],
+        cell_figure=to_data_uri(cell_figure(simulation, _first_micrograph(result))) if simulation else "",
         segregation=[(found, to_data_uri(segregation_figure(found))) for found in result.segregation.values()],
         simulation_figure=to_data_uri(simulation_figure(simulation)) if simulation else "",
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),
     )
+
+
+def _first_micrograph(result: LoopResult) -> Micrograph | None:
+    return next((image for image, _ in result.images.values()), None)

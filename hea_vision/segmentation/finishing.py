@@ -87,12 +87,12 @@ def _field_errors(segmenter: TrainedSegmenter, item: CalibrationImage) -> dict[i
     made = segment_with(replace(segmenter, familiarity=None), Micrograph(image=picture.image))
     assert made.probabilities is not None
     judged = picture.labels != IGNORED
-    rows = {}
-    lone = "precipitate" in picture.classes.values()
+    rows, order = {}, sorted(made.classes)
+    lone = picture.classes.get(2) == "precipitate" and 1 not in picture.classes
     for c in segmenter.classes:
         if c == 0 or (lone and c != 2):
             continue
-        p = made.probabilities[1:].sum(0) if lone else made.probabilities[c]
+        p = made.probabilities[1:].sum(0) if lone or c not in order else made.probabilities[order.index(c)]
         found = made.labels > 0 if lone else made.labels == c
         error = float(found[judged].mean() - (picture.labels[judged] == c).mean())
         rows[c] = (error, float(np.minimum(p, 1 - p)[judged].mean()), item.group)
@@ -132,7 +132,7 @@ def save_segmenter(
         licence="GPL-3.0-or-later",
         citation="this project",
         notes=tuple(notes),
-        settings=segmenter.settings(),
+        settings=segmenter.settings(),  # type: ignore[arg-type]
         versions=dict(versions()),
     )
     return save_model(folder, card, segmenter.arrays(), network=True)

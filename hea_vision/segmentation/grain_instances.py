@@ -33,8 +33,8 @@ def split_grains(boundary: np.ndarray) -> np.ndarray:
     height = -np.log1p(ndimage.gaussian_filter(away, 1.0)).astype(np.float32)
     pass_height = np.float32(-np.log(WAIST))
     filled = reconstruction(height + pass_height, height, method="erosion")
-    basins = filled - height >= pass_height - 1e-4
-    seeds, n = ndimage.label(basins, np.ones((3, 3), int))
+    # The floors of what is filled, not the lowest places below them: one grain may have several, equally low.
+    seeds, n = ndimage.label(local_minima(filled), np.ones((3, 3), int))
     if n == 0:
         return np.ones(height.shape, np.int32)
     grains = watershed(height + p, seeds)

@@ -42,7 +42,8 @@ class GreyScale:
 def network_input(image: np.ndarray, scale: GreyScale | None = None) -> np.ndarray:
     """Make the two channels (2, rows, columns), float32, of an image or of a tile of one.
 
-    A tile needs the `scale` of its whole image, and `LOCAL_REACH_PX` pixels of margin for the second channel.
+    A tile needs the `scale` of its whole image, and two times `LOCAL_REACH_PX` pixels of margin for the second channel,
+    whose surroundings are averaged twice.
     """
     scale = scale or GreyScale.of(image)
     z = (np.asarray(image, np.float32) - np.float32(scale.mean)) / np.float32(scale.std)

@@ -95,9 +95,12 @@ def _record(
     classes = dict(segmenter.classes)
     extra: dict[str, Any] = {}
     notes: list[str] = []
+    ambiguous = areas.ambiguous / areas.pixels
     if segmenter.task == "precipitates" and p is not None:
         labels, classes, note = _populations(labels, p, classes)
-        notes += [note] if note else []
+        if note:  # one class for both: what is ambiguous is whether there is a particle
+            notes.append(note)
+            p, ambiguous[2] = np.stack([p[0], p[1:].sum(0)]), ambiguous[0]
     if segmenter.task == "grains":
         extra["instances"] = split_grains(p[1] if p is not None else labels == 1)
     if segmenter.task == "columns" and p is not None:
@@ -105,7 +108,6 @@ def _record(
     far = None
     if segmenter.familiarity is not None:
         far = segmenter.familiarity.distance(describe(segmenter.network, micrograph.image))
-    ambiguous = areas.ambiguous / areas.pixels
     factors = segmenter.field_error or {}
     counted = np.bincount(labels.ravel(), minlength=len(segmenter.classes)) if p is not None else areas.covered
     return Segmentation(
@@ -146,7 +148,7 @@ def _populations(labels: np.ndarray, p: np.ndarray, classes: dict[int, str]) -> 
     both = covered[1] + covered[2]
     if both == 0 or min(covered[1], covered[2]) >= _BOTH_NEEDED * both or covered[2] > covered[1]:
         return labels, classes, ""
-    labels = np.where(labels == 1, 2, labels).astype(np.uint8)
+    labels = np.where(labels > 0, 2, 0).astype(np.uint8)
     return labels, {0: classes[0], 2: "precipitate"}, "one population of precipitates; it stands under class 2"
 
 

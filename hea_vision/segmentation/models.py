@@ -109,7 +109,7 @@ def _load_once(folder: Path, card_text: str, device: str) -> TrainedSegmenter:
         raise InputError(f"{folder}: is a model of kind '{card.kind}'; wanted a segmenter with its classes and widths")
     arrays = read_arrays(folder)
     weights = {n.removeprefix(_WEIGHTS): a for n, a in arrays.items() if n.startswith(_WEIGHTS)}
-    network = _network(weights, len(classes), tuple(int(w) for w in widths))
+    network = _network(weights, len(classes), tuple(int(w) for w in widths))  # type: ignore[arg-type]
     known = {n.removeprefix(_FAMILIARITY): a for n, a in arrays.items() if n.startswith(_FAMILIARITY)}
     errors = settings.get("field_error")
     return TrainedSegmenter(
@@ -117,9 +117,9 @@ def _load_once(folder: Path, card_text: str, device: str) -> TrainedSegmenter:
         task=str(settings.get("task", "areas")),
         classes={int(n): str(name) for n, name in classes.items()},
         network=network.to(device, memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
-        temperature=float(settings.get("temperature", 1.0)),
-        reduction=int(settings.get("reduction", 1)),
-        field_error={int(n): float(q) for n, q in errors.items()} if isinstance(errors, dict) else None,
+        temperature=float(settings.get("temperature", 1.0)),  # type: ignore[arg-type]
+        reduction=int(settings.get("reduction", 1)),  # type: ignore[arg-type]
+        field_error={int(n): float(q) for n, q in errors.items()} if isinstance(errors, dict) else None,  # type: ignore[arg-type]
         familiarity=Familiarity.of_arrays(known) if known else None,
         sha256=card.arrays_sha256,
     )

@@ -1,8 +1,8 @@
 """A light classifier on deep features: what is learnt from a few strokes of paint.
 
 The features are those of a network that was trained on virtual micrographs, at four resolutions, and its own scores,
-beside plain filters: grey values, Gaussians, their gradients and curvatures. Only the small heads on top learn, several of them from
-different random beginnings; their mean is the answer.
+beside plain filters: grey values, Gaussians, their gradients and curvatures. Only the small heads on top learn, several
+of them from different random beginnings; their mean is the answer.
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ def predict_tiles(
     """
     scale = GreyScale.of(image)
     stride, k = network.stride, reduction
-    margin = -(-(network.margin_px + LOCAL_REACH_PX) // stride) * stride
+    # The surroundings are averaged twice, for the mean and for the spread about it.
+    margin = -(-(network.margin_px + 2 * LOCAL_REACH_PX) // stride) * stride
     rows, columns = image.shape
     for tile in tiles_of((-(-rows // k), -(-columns // k)), tile_px, margin, stride):
         part = reduced(image[_enlarged(tile.window, k)], k)

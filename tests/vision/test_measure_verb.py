@@ -139,7 +139,7 @@ def test_no_labels_are_refused():
 
 
 def test_fields_are_joined_by_unit():
-    rows = [{"mean intercept": FieldTotal(above=100.0 * k, below=10.0, unit="um")} for k in (1, 2, 3)]
+    rows = [{"mean intercept": FieldTotal(above=above, below=10.0, unit="um")} for above in (190.0, 200.0, 210.0)]
     rows.append({"mean intercept": FieldTotal(above=50.0, below=10.0, unit="px")})
     found, notes = join_fields(rows)
     assert found["mean intercept"].value == 20.0 and found["mean intercept"].n == 3
