@@ -2,8 +2,8 @@
 
 | what | formula | in code |
 |---|---|---|
-| intensity of a column | sum of Z^n over its atoms (incoherent, doi:10.1016/0304-3991(91)90004-P) | `intensity` |
-| exponent n | 1.6 to 2, by the inner angle of the detector (doi:10.1016/j.ultramic.2015.11.005) | `exponent` |
+| intensity of a column | sum of Z^n over its atoms (incoherent; doi:10.1038/s41598-018-30941-5) | `intensity` |
+| exponent n | about 1.6 to 2, more with a larger inner angle of the detector | `exponent` |
 | width of a spot | sigma^2 = (FWHM / 2.355)^2 + u^2, u the rms thermal displacement along an axis | `_sigma_px` |
 
 Dose, scan noise, drift and blur are the instrument's.

@@ -48,7 +48,7 @@ def scatter_seeds(
 
     Cell diameters (of the circle of equal area) aim at a lognormal law of standard deviation `spread` in the
     logarithm, whose mean area is that of `diameter_px`. Each of `steps` moves every seed to the centroid of its cell
-    and its weight towards the area aimed at (damped capacity constraint, after doi:10.1016/j.commatsci.2018.10.013).
+    and its weight towards the area aimed at: one damped step, where doi:10.1080/14786435.2020.1790053 solves fully.
     """
     size = np.asarray(high, float) - np.asarray(low, float)
     count = max(1, round(float(np.prod(size)) / (0.25 * np.pi * diameter_px**2)))

@@ -7,6 +7,7 @@ folder is needed for one image.
 from __future__ import annotations
 
 import importlib
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ def microscope_pages(path: Path, request: Request, reader: str) -> Iterator[Raw]
 
     Of several pictures that are no stack the first is given where no page is named, which the metadata then says.
     """
+    if path.suffix.lower() == ".ser":
+        _check_series(path)
     module = importlib.import_module(f"rsciio.{reader}")
     options = {"lazy": True} if reader in _LAZY else {}
     signals = module.file_reader(str(path), **options)
@@ -56,6 +59,29 @@ def microscope_pages(path: Path, request: Request, reader: str) -> Iterator[Raw]
         wanted = chosen_pages(path, len(pictures), request)
     for n in wanted:
         yield _read(path, pictures[n], n, len(pictures), dict(metadata))
+
+
+def _check_series(path: Path) -> None:
+    """Refuse a TIA series whose header claims more than the file holds; its reader takes the memory first."""
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        head = stream.read(30)
+        order, _, version, kind, _, total, valid = struct.unpack("<3H4I", head[:22])
+        wide = "Q" if version >= 0x220 else "I"
+        stream.seek(22)
+        (offsets,) = struct.unpack("<" + wide, stream.read(struct.calcsize(wide)))
+        claimed = 2 * total * struct.calcsize(wide)
+        if order == 0x4949 and 0 < valid <= total and offsets + claimed <= size:
+            stream.seek(offsets)
+            (first,) = struct.unpack("<" + wide, stream.read(struct.calcsize(wide)))
+            stream.seek(first + (40 if kind == 0x4122 else 20))
+            shape = struct.unpack("<2I" if kind == 0x4122 else "<I", stream.read(10 if kind == 0x4122 else 6)[2:])
+            claimed = valid * int(np.prod([int(n) for n in shape], dtype=object))
+    if offsets + claimed > size or order != 0x4949:
+        raise InputError(
+            f"{path}: the header claims {claimed} values in a file of {size} bytes; the file is truncated or damaged:"
+            " copy it again"
+        )
 
 
 def _read(path: Path, picture: _Picture, n: int, count: int, metadata: dict[str, Any]) -> Raw:

@@ -45,6 +45,8 @@ _LEAST_FOR_BLOCKS = 30
 _BLOCKS = 4
 #: Below this mean intercept the pixels hide more than 1.5 % of the intersections (measured on Voronoi grains).
 _COARSE_PX = 10.0
+#: Boundaries wider than a seventh of the intercept fill more than this (measured on Voronoi grains).
+_WIDE_BOUNDARIES = 0.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -175,6 +177,12 @@ def grain_size_of_intercepts(
         notes.append(
             f"the mean intercept is {length / crossed:.1f} px: chords below a pixel are not seen, so it is too large by"
             " about 2 %; record at a higher magnification"
+        )
+    share = max(m.boundary_share for m in met)
+    if crossed > 0 and share > _WIDE_BOUNDARIES:
+        notes.append(
+            f"boundaries fill {100 * share:.0f} % of the field and hide intersections: the mean intercept is too large"
+            " by 5 % or more; thin the boundaries, or give grains that meet pixel to pixel"
         )
     mean = None if crossed == 0 else _mean_intercept(met, scale, unit, pattern)
     number = None if mean is None or pixel_size_nm is None else grain_size_number(mean)

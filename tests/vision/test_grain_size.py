@@ -81,6 +81,13 @@ def test_wide_boundaries_are_one_intersection_and_triple_points_make_up_for_what
     assert ratios[1.5] == pytest.approx(1.0, abs=0.02) and ratios[1.0] > 1.03
 
 
+def test_boundaries_too_wide_and_pixels_too_coarse_are_said():
+    grains, _ = voronoi(0, 40, (320, 320))
+    thin, wide = (intercept_grain_size(np.where(boundaries(grains, w), 0, grains), pixel_size_nm=1.0) for w in (1, 9))
+    assert not thin.notes and "boundaries fill" in wide.notes[0]
+    assert "below a pixel" in intercept_grain_size(grains[::8, ::8].copy(), pixel_size_nm=1.0).notes[0]
+
+
 def test_twice_the_pixel_is_twice_the_intercept_and_two_numbers_less():
     grains, _ = voronoi(3, 150, (320, 320))
     one, two = (intercept_grain_size(grains, pixel_size_nm=size) for size in (100.0, 200.0))

@@ -57,6 +57,15 @@ def test_tia_series(tmp_path):
     assert got.pixel_size_nm == pytest.approx(0.02, rel=1e-9)
 
 
+@pytest.mark.parametrize(("at", "value"), [(18, 2**31), (14, 2**30), (22, 2**31), (112, 2**31), (116, 131_104)])
+def test_a_tia_series_that_promises_too_much(tmp_path, at, value):
+    raw = bytearray(write_ser(tmp_path / "a.ser", GREY).read_bytes())
+    struct.pack_into("<I", raw, at, value)
+    (tmp_path / "a.ser").write_bytes(raw)
+    with pytest.raises(InputError, match="header claims"):
+        read_micrograph(tmp_path / "a.ser")
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("kind", ["i1", "i2", "u2", "f4"])
 def test_mrc_reads_every_mode_in_both_orders(tmp_path, order, kind):

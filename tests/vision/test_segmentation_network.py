@@ -31,7 +31,7 @@ def painted(n_classes=2):
 @pytest.mark.parametrize("make", [tiny_network, painted])
 def test_scores_reach_no_further_than_the_margin(make):
     network, generator = make(), torch.Generator().manual_seed(0)
-    n = 4 * network.margin_px // network.stride * network.stride
+    n = 2 * network.margin_px + 4 * network.stride
     x = torch.randn(1, CHANNELS_IN, n, n, generator=generator)
     furthest = 0
     for at in (n // 2, n // 2 + 1, n // 2 + 3):
