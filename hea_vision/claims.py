@@ -85,7 +85,6 @@ def crosscheck_pattern(
     ]
 
 
-
 def fundamental_sets(call: PatternCall) -> list[list[str]]:
     """Reduce the assemblages of a label to fundamental lattices, each named once."""
     found = {tuple(sorted({prototype(n).fundamental for n in s})) for s in call.prediction_sets}

@@ -135,7 +135,8 @@ def on_scheduler(work: Work, paths: Sequence[Path], address: str) -> Iterator[tu
     same paths. Raises InputError where the scheduler cannot be reached, has no workers, or goes away on the way.
     """
     with _client(address) as client:
-        left, running, silent_s = list(reversed(paths)), {}, 0.0
+        left, silent_s = list(reversed(paths)), 0.0
+        running: dict[Any, Path] = {}
         try:
             while left or running:
                 workers = max(1, len(client.nthreads()))

@@ -15,9 +15,9 @@ _NAME = r"[a-z0-9][a-z0-9-]*"
 class TrainSegmenterJob(StrictJob):
     """Settings of `hea train segmenter`.
 
-    `images` and `labels` are folders of pictures and of label images with the same names; `virtual` is a kind of virtual
-    micrographs; at least one of the two is needed. `classes` names the classes from number 0 where the label images do
-    not. `start_from` is the model whose weights the run begins with.
+    `images` and `labels` are folders of pictures and of label images with the same names; `virtual` is a kind of
+    virtual micrographs; at least one of the two is needed. `classes` names the classes from number 0 where the label
+    images do not. `start_from` is the model whose weights the run begins with.
     """
 
     name: str = "own"

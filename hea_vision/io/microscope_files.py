@@ -77,7 +77,7 @@ def _check_series(path: Path) -> None:
             stream.seek(first + (40 if kind == 0x4122 else 20))
             shape = struct.unpack("<2I" if kind == 0x4122 else "<I", stream.read(10 if kind == 0x4122 else 6)[2:])
             claimed = valid * int(np.prod([int(n) for n in shape], dtype=object))
-    if offsets + claimed > size or order != 0x4949:
+    if offsets + claimed > size or order != 0x4949 or not 0 < valid <= total:
         raise InputError(
             f"{path}: the header claims {claimed} values in a file of {size} bytes; the file is truncated or damaged:"
             " copy it again"

@@ -19,6 +19,7 @@ from hea_vision.segmentation.tiles import padded
 #: The network whose features are used where nobody names another.
 DEFAULT_FEATURES = "precipitates-virtual"
 _STEPS = 250
+_RATE, _DECAY, _LEFT_OUT = 0.005, 0.3, 0.4
 _MOST_PIXELS = 12_000
 _STATISTICS_PIXELS = 4_000
 
@@ -102,27 +103,41 @@ def _gather(
         flat = f.flatten(1)
         everywhere.append(flat[:, torch.from_numpy(rng.integers(0, flat.shape[1], _STATISTICS_PIXELS))].T.clone())
     whole = torch.cat(everywhere)
-    net.feature_mean.copy_(whole.mean(0))  # type: ignore[operator]
-    net.feature_std.copy_(whole.std(0) + 1e-3)  # type: ignore[operator]
+    n = net.base.n_classes
+    net.feature_mean.copy_(whole[:, :-n].mean(0))  # type: ignore[operator]
+    net.feature_std.copy_(whole[:, :-n].std(0) + 1e-3)  # type: ignore[operator]
     x = net.normalised(torch.cat(found)[:, :, None, None])[..., 0, 0]
     return x.clone(), torch.cat(targets).to(device)
 
 
 def _fit(net: PaintedNet, x: torch.Tensor, target: torch.Tensor, rng: np.random.Generator) -> None:
-    """Train the heads; classes count alike, however much of each was painted, and every head sees noisy features."""
+    """Train the heads; classes count alike, however much of each was painted.
+
+    The base's opinion is weighed freely, since it has few weights; the heads see noisy features of which many are left
+    out, so that a few strokes are not learnt by heart.
+    """
     count = torch.bincount(target, minlength=net.n_classes).float()
     weight = (len(target) / (net.n_classes * count.clamp(min=1))) ** 0.5
-    heads = [*net.first.parameters(), *net.second.parameters()]
-    optimiser = torch.optim.AdamW(heads, lr=0.01, weight_decay=0.05)
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": [*net.first.parameters(), *net.second.parameters()], "lr": _RATE, "weight_decay": _DECAY},
+            {"params": list(net.opinion.parameters()), "lr": 3 * _RATE, "weight_decay": 0.0},
+        ]
+    )
+    rates = [group["lr"] for group in optimiser.param_groups]
     x, target = x.clone(), target.clone()
+    n = net.base.n_classes
     net.train()
     for step in range(_STEPS):
         pick = torch.from_numpy(rng.integers(0, len(target), min(len(target), 1024)))
-        shaken = torch.from_numpy(rng.standard_normal((len(pick), x.shape[1]), dtype=np.float32)).to(x.device)
-        batch = (x[pick] + 0.15 * shaken).clamp(-6, 6)[:, :, None, None]
-        for group in optimiser.param_groups:
-            group["lr"] = 0.01 * (1 - step / _STEPS)
-        raw = net.second(torch.relu(net.first(batch)))[..., 0, 0].unflatten(1, (-1, net.n_classes))
+        batch = x[pick]
+        noise = rng.standard_normal((len(pick), x.shape[1] - n), dtype=np.float32)
+        kept = rng.random((len(pick), x.shape[1] - n), dtype=np.float32) > _LEFT_OUT
+        seen = (batch[:, :-n] + torch.from_numpy(0.15 * noise).to(x.device)) * torch.from_numpy(kept).to(x.device)
+        batch = torch.cat([seen / (1 - _LEFT_OUT), batch[:, -n:]], 1)[:, :, None, None]
+        for group, rate in zip(optimiser.param_groups, rates):
+            group["lr"] = rate * (1 - step / _STEPS)
+        raw = net.heads(batch)[..., 0, 0]
         loss = nn.functional.cross_entropy(
             raw.flatten(0, 1), target[pick].repeat_interleave(raw.shape[1]), weight=weight, label_smoothing=0.02
         )

@@ -1,8 +1,8 @@
 """A light classifier on deep features: what is learnt from a few strokes of paint.
 
-The features are those of a network that was trained on virtual micrographs, at four resolutions, and its own scores,
-beside plain filters: grey values, Gaussians, their gradients and curvatures. Only the small heads on top learn, several
-of them from different random beginnings; their mean is the answer.
+What that network itself believes counts as an opinion: where it fits the strokes they only have to correct it. The
+features are the network's, at four resolutions, beside plain filters: grey values, Gaussians, gradients, curvatures.
+Only the small heads on top learn, several of them from different random beginnings; their mean is the answer.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ class PaintedNet(nn.Module):
     def __init__(self, n_classes: int, base: MicrographNet) -> None:
         super().__init__()
         self.n_classes, self.base = n_classes, base.requires_grad_(False)
-        n = 2 + 4 * len(SCALES_PX) + sum(base.widths[:-1]) + base.n_classes
+        n = 2 + 4 * len(SCALES_PX) + sum(base.widths[:-1])
         self.register_buffer("feature_mean", torch.zeros(n))
         self.register_buffer("feature_std", torch.ones(n))
         self.first = nn.Conv2d(n, HEADS * HIDDEN, 1)
         self.second = nn.Conv2d(HEADS * HIDDEN, HEADS * n_classes, 1, groups=HEADS)
+        self.opinion = nn.Conv2d(base.n_classes, n_classes, 1)
+        for parameter in self.opinion.parameters():
+            nn.init.zeros_(parameter)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -60,7 +63,10 @@ class PaintedNet(nn.Module):
         return self.base.features(x)
 
     def pixel_features(self, x: torch.Tensor) -> torch.Tensor:
-        """Give every feature of every pixel (batch, features, rows, columns), not normalised."""
+        """Give every feature of every pixel (batch, features, rows, columns), not normalised.
+
+        The last `base.n_classes` of them are the log probabilities that the base itself gives.
+        """
         levels = self.base.features(x)
         deep = [
             level
@@ -68,20 +74,24 @@ class PaintedNet(nn.Module):
             else functional.interpolate(level, size=x.shape[-2:], mode="bilinear", align_corners=False)
             for level in levels[1:]
         ]
-        scores = self.base.head(levels[-1])
-        return torch.cat([x, *plain_filters(x[:, :1]), *deep, scores], 1)
+        believed = torch.log_softmax(self.base.head(levels[-1]).float(), 1).clamp(min=-8)
+        return torch.cat([x, *plain_filters(x[:, :1]), *deep, believed], 1)
+
+    def heads(self, features: torch.Tensor) -> torch.Tensor:
+        """Score normalised features: (batch, heads, classes, rows, columns)."""
+        n = self.base.n_classes
+        raw = self.second(torch.relu(self.first(features[:, :-n])))
+        return raw.unflatten(1, (HEADS, self.n_classes)) + self.opinion(features[:, -n:])[:, None]
 
     def head(self, features: torch.Tensor) -> torch.Tensor:
-        """Turn normalised features (batch, features, rows, columns) into the log of the heads' mean probability."""
-        raw = self.second(torch.relu(self.first(features)))
-        heads = raw.unflatten(1, (HEADS, self.n_classes))
-        return torch.logsumexp(torch.log_softmax(heads, 2), 1) - float(np.log(HEADS))
+        """Turn normalised features into the log of the heads' mean probability (batch, classes, rows, columns)."""
+        return torch.logsumexp(torch.log_softmax(self.heads(features), 2), 1) - float(np.log(HEADS))
 
     def normalised(self, features: torch.Tensor) -> torch.Tensor:
-        """Subtract the mean of each feature, divide by its standard deviation over the painted images, and clip."""
-        shape = (1, -1, 1, 1)
-        z = (features - self.feature_mean.view(shape)) / self.feature_std.view(shape)  # type: ignore[operator]
-        return z.clamp(-6, 6)
+        """Subtract mean, divide by spread over the painted images, and clip; the base's beliefs stay as they are."""
+        n, shape = self.base.n_classes, (1, -1, 1, 1)
+        z = (features[:, :-n] - self.feature_mean.view(shape)) / self.feature_std.view(shape)  # type: ignore[operator]
+        return torch.cat([z.clamp(-6, 6), features[:, -n:]], 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Score the classes of every pixel."""

@@ -55,7 +55,7 @@ def _pairs(
     pictures = find_inputs([images], IMAGE_SUFFIXES)
     masks = {path.stem: path for path in find_inputs([labels], (".tif", ".tiff", ".png"))}
     alone = len(pictures) == 1 and len(masks) == 1
-    found = {}
+    found: dict[str, tuple[Micrograph, np.ndarray, dict[int, str]]] = {}
     for path in pictures:
         names = [path.stem + ending for ending in ENDINGS if path.stem + ending in masks]
         mask = next(iter(masks.values())) if alone else masks[names[0]] if names else None

@@ -39,7 +39,7 @@ def stroke(inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for _ in range(LENGTH_PX):
         path.append(tuple(np.round(place).astype(int)))
         for _ in range(12):
-            step = place + (np.sin(angle), np.cos(angle))
+            step = place + np.array([np.sin(angle), np.cos(angle)])
             y, x = np.round(step).astype(int)
             if 0 <= y < inside.shape[0] and 0 <= x < inside.shape[1] and inside[y, x]:
                 place = step

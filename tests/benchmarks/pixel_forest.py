@@ -1,4 +1,4 @@
-"""The peer: a random forest on multiscale features of the z-scored image, as pixel classifiers of image tools use it."""
+"""The peer: a random forest on multiscale features of the z-scored image, as pixel classifiers use it."""
 
 from __future__ import annotations
 

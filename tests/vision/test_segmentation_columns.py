@@ -38,9 +38,14 @@ def test_places_and_intensities_of_clean_columns_are_exact(slope):
 
 
 def test_a_little_noise_moves_columns_a_little():
-    picture, p, truth = lattice(2, noise=0.006)  # a fiftieth of the faintest column
+    """Nothing places a Gaussian of amplitude A under noise n better than to a std of sqrt(2 / pi) n / A."""
+    picture, p, truth = lattice(2, noise=0.003)
     found, drawn = paired(find_columns(picture, p), truth)
-    assert np.abs(found[:, :2] - drawn[:, :2]).max() < 0.05
+    clean, _ = paired(find_columns(*lattice(2)[:2]), truth)
+    off = found[:, :2] - drawn[:, :2]
+    assert np.abs(off).max() < 0.05
+    best = np.sqrt(2 / np.pi) * 0.003 / (drawn[:, 2] / (2 * np.pi * 2.6**2))
+    assert np.sqrt(np.mean(((found - clean)[:, :2] / best[:, None]) ** 2)) < 2  # a sloping background costs a little
     ratio = found[:, 2] / drawn[:, 2]
     assert np.abs(ratio / np.median(ratio) - 1).mean() < 0.03
 

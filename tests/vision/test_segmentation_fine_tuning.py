@@ -1,5 +1,7 @@
 """Fine-tuning: what judges is not learnt, and a worse model is not kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -24,6 +26,9 @@ SETTINGS = SegmenterTraining(
     average=0.8,
     learning_rate=1e-2,
 )
+
+
+QUICK = replace(SETTINGS, examples=8, report_every=8)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +105,7 @@ def test_a_better_model_is_kept_and_both_are_judged(start, tmp_path):
 def test_a_worse_model_is_not_kept_and_that_is_said(start, tmp_path, monkeypatch):
     said, scores = [], {"tiny": 0.8, "worse": 0.6}
     monkeypatch.setattr(fine_tuning, "mean_iou", lambda segmenter, pictures: scores[segmenter.name])
-    made = fine_tune(tmp_path, {"a": picture()}, start=start, name="worse", settings=SETTINGS, say=said.append)
+    made = fine_tune(tmp_path, {"a": picture()}, start=start, name="worse", settings=QUICK, say=said.append)
     assert not made.improved and (made.before, made.after) == (0.8, 0.6)
     assert made.segmenter.name == "tiny"
     assert "worse" in said[-1] and "0.600" in said[-1] and "0.800" in said[-1]
@@ -108,7 +113,7 @@ def test_a_worse_model_is_not_kept_and_that_is_said(start, tmp_path, monkeypatch
 
 def test_other_classes_get_a_head_of_their_own(start, tmp_path):
     classes = {0: "matrix", 1: "second phase", 2: "crack"}
-    made = fine_tune(tmp_path, {"a": picture()}, start=start, name="three", classes=classes, settings=SETTINGS)
+    made = fine_tune(tmp_path, {"a": picture()}, start=start, name="three", classes=classes, settings=QUICK)
     assert made.before is None and made.improved and made.segmenter.network.n_classes == 3
 
 
@@ -119,7 +124,7 @@ def test_reduction_reduces_what_is_learnt_and_asked(start, tmp_path):
         start=start,
         name="half",
         reduction=2,
-        settings=SETTINGS,
+        settings=QUICK,
         say=lambda _: None,
     )
     kept = made.segmenter if made.improved else None
