@@ -6,6 +6,7 @@ import base64
 import io
 import os
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
         panels.append(Shown(image=micrograph.image[middle], labels=np.asarray(labels.labels)[middle]))
     unsure = labels.uncertainty if shown.step == 1 else None
     n = 1 + len(panels) + (unsure is not None)
-    figure = Figure(figsize=(4.1 * n, 3.3), layout="constrained")
+    figure = Figure(figsize=(4.1 * n, 3.5), layout="constrained")
     left, *others = figure.subplots(1, n)
     if unsure is not None:
         axes = others.pop()
@@ -122,7 +123,8 @@ def micrograph_figure(micrograph: Micrograph, labels: Segmentation) -> Figure:
         axes.imshow(draw_outlines(panel), interpolation="antialiased")
     found = ", ".join(count_text(name, n) for name, n in labels.objects.items() if n) or "no second phase, no pore"
     left.set_title(file_title(micrograph.source), loc="left", fontsize=9)
-    others[0].set_title(f"{labels.model}: {found}", loc="left", fontsize=9)
+    # A name and a list of classes can be longer than the picture is wide.
+    others[0].set_title("\n".join(wrap(f"{labels.model}: {found}", 52)), loc="left", fontsize=9)
     for axes in others[1:]:
         axes.set_title("the middle at full resolution", loc="left", fontsize=9)
     for axes in (left, *others):

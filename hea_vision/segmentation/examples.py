@@ -6,6 +6,7 @@ for any number of workers, and a resumed run goes on as if it had not stopped.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -40,6 +41,9 @@ class ExampleSource(Protocol):
     def draw(self, rng: np.random.Generator, size: int) -> Example:
         """Draw one example; everything random comes from `rng`."""
 
+    def fingerprint(self) -> str:
+        """Tell this source from any other that draws other examples."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VirtualSource:
@@ -47,6 +51,10 @@ class VirtualSource:
 
     kind: str
     n_classes: int
+
+    def fingerprint(self) -> str:
+        """Give the kind and the number of classes."""
+        return f"virtual {self.kind} {self.n_classes}"
 
     def draw(self, rng: np.random.Generator, size: int) -> Example:
         """Draw a virtual micrograph; a scene without room for what was drawn is drawn again."""
@@ -119,6 +127,17 @@ class PictureSource:
             raise InputError("training: no labelled picture was given; wanted at least one")
         often = np.array([p.weight * np.sqrt(p.image.size) for p in self.pictures])
         object.__setattr__(self, "_weights", often / often.sum())
+
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of the pictures, their labels and how they are changed."""
+        found = hashlib.sha256(
+            repr((self.n_classes, self.scales, self.strength, self.inverted_share, self._weights.tolist())).encode()
+        )
+        for picture in self.pictures:
+            found.update(np.ascontiguousarray(picture.image).tobytes())
+            found.update(np.ascontiguousarray(picture.labels).tobytes())
+            found.update(repr(sorted(picture.classes.items())).encode())
+        return f"pictures {found.hexdigest()}"
 
     def draw(self, rng: np.random.Generator, size: int) -> Example:
         """Draw a crop and change its geometry and its conditions."""

@@ -29,8 +29,9 @@ def split_grains(boundary: np.ndarray) -> np.ndarray:
     """
     p = ndimage.gaussian_filter(np.asarray(boundary, np.float32), 0.7)
     away = ndimage.distance_transform_edt(p < 0.5)
-    # A trace of smoothing takes the steps of the pixel grid out of the ridges between far walls.
-    height = -np.log1p(ndimage.gaussian_filter(away, 1.0)).astype(np.float32)
+    # A trace of smoothing takes the steps of the pixel grid out of the ridges between far walls; more would drown
+    # grains of a few pixels.
+    height = -np.log(0.5 + ndimage.gaussian_filter(away, 0.5)).astype(np.float32)
     pass_height = np.float32(-np.log(WAIST))
     filled = reconstruction(height + pass_height, height, method="erosion")
     # The floors of what is filled, not the lowest places below them: one grain may have several, equally low.

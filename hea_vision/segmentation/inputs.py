@@ -14,8 +14,8 @@ LOCAL_PX = 12.0
 LOCAL_REACH_PX = 36
 #: The surroundings count as at least this varied, in standard deviations of the image.
 _LEAST_LOCAL_STD = 0.15
-#: Statistics of large images come from at most this many rows.
-_ROWS_FOR_STATISTICS = 2048
+#: Statistics of larger images come from evenly spread rows of about so many pixels.
+_PIXELS_FOR_STATISTICS = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class GreyScale:
 
         Raises InputError where all pixels are equal.
         """
-        step = max(1, image.shape[0] // _ROWS_FOR_STATISTICS)
-        rows = np.asarray(image[::step], np.float64)
-        mean, std = float(rows.mean()), float(rows.std())
+        step = -(-image.size // _PIXELS_FOR_STATISTICS)
+        rows = np.asarray(image[::step])
+        mean, std = float(rows.mean(dtype=np.float64)), float(rows.std(dtype=np.float64))
         if not std > 1e-9 * max(abs(mean), 1e-30):
             raise InputError(f"the image has one grey value only ({mean:g}); wanted a micrograph")
         return cls(mean=mean, std=std)

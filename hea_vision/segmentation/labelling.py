@@ -101,8 +101,10 @@ def _record(
         if note:  # one class for both: what is ambiguous is whether there is a particle
             notes.append(note)
             p, ambiguous[2] = np.stack([p[0], p[1:].sum(0)]), ambiguous[0]
-    if segmenter.task == "grains":
-        extra["instances"] = split_grains(p[1] if p is not None else labels == 1)
+    if segmenter.task == "grains" and p is not None:
+        extra["instances"] = split_grains(p[1])
+    if p is None and segmenter.task in ("grains", "columns", "precipitates"):
+        notes.append(f"over {LARGE_PX / 1e6:g} megapixels: classes alone; cut the picture for its {segmenter.task}")
     if segmenter.task == "columns" and p is not None:
         extra["points"] = find_columns(np.asarray(micrograph.image, np.float32), p[1])
     far = None
@@ -142,7 +144,10 @@ def uncertainty_of(p: np.ndarray) -> np.ndarray:
 
 
 def _populations(labels: np.ndarray, p: np.ndarray, classes: dict[int, str]) -> tuple[np.ndarray, dict[int, str], str]:
-    """Give every particle one class; where nearly all belong to one population, name it "precipitate"."""
+    """Give every particle one class; where nearly all are small ones, they are one population: "precipitate".
+
+    Few small particles among large ones keep both names: they may be a real population that covers little.
+    """
     labels = one_class_an_object(labels, p)
     covered = np.bincount(labels.ravel(), minlength=3)[:3]
     both = covered[1] + covered[2]

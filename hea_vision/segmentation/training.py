@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,7 +93,7 @@ def train_segmenter(
         model = MicrographNet(n_classes, widths)
         if start is not None:
             load_weights(model, start)
-        run = _Run(out, job, model)
+        run = _Run(out, job, model, _made_of(sources, start))
         judge_on = held_out if held_out is not None else _draw(sources, job)
         run.train(sources, judge_on, say)
         return run.network
@@ -123,11 +124,23 @@ def _draw(sources: Sequence[tuple[float, ExampleSource]], job: SegmenterTraining
     return [Example(channels=c, labels=t, allowed=a) for c, t, a in (held[i] for i in range(len(held)))]
 
 
+def _made_of(sources: Sequence[tuple[float, ExampleSource]], start: Mapping[str, np.ndarray] | None) -> dict[str, Any]:
+    """Tell what a run learns from and begins with, so that it goes on with nothing else."""
+    weights = hashlib.sha256()
+    for name, array in sorted((start or {}).items()):
+        weights.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return {
+        "pictures": [[float(share), source.fingerprint()] for share, source in sources],
+        "start": weights.hexdigest() if start is not None else "",
+    }
+
+
 class _Run:
     """Hold the moving parts of one training."""
 
-    def __init__(self, out: Path, job: SegmenterTraining, model: MicrographNet) -> None:
+    def __init__(self, out: Path, job: SegmenterTraining, model: MicrographNet, made_of: Mapping[str, Any]) -> None:
         self.out, self.job = out, job
+        self.identity = {**_settings_that_count(job), **made_of}
         self.model = model.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = torch.optim.swa_utils.AveragedModel(
             self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
@@ -205,7 +218,7 @@ class _Run:
         from safetensors.torch import save_file
 
         state = {
-            "settings": _settings_that_count(self.job),
+            "settings": self.identity,
             "done": self.done,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -226,9 +239,8 @@ class _Run:
         if not path.exists():
             return 0
         state = torch.load(path, map_location=self.job.device, weights_only=True)
-        wanted = _settings_that_count(self.job)
-        if state["settings"] != wanted:
-            changed = [k for k, v in wanted.items() if state["settings"].get(k) != v]
+        if state["settings"] != self.identity:
+            changed = [k for k, v in self.identity.items() if state["settings"].get(k) != v]
             raise InputError(
                 f"{path} belongs to a run with other settings ({', '.join(changed)}); give another folder, or remove it"
             )

@@ -1,4 +1,4 @@
-"""Make the sample campaign: a pattern and a micrograph of NbMoTaW from the project's own forward models.
+"""Make the sample campaign: a pattern and two micrographs of NbMoTaW from the project's own forward models.
 
 Run from the root of the checkout: python sample_data/nbmotaw/make.py
 Everything is seeded; because the loop simulates the same alloy with the same models, its agreement is `assumed`.
@@ -13,6 +13,8 @@ import tifffile
 
 import hea_sim as hs
 from hea_sim.diffraction.profile import Instrument
+from hea_sim.microscopy import GrainForm, SemInstrument, draw_grains, photograph
+from hea_sim.microscopy.grains import random_contrast
 from hea_sim.records import Pattern
 from hea_vision.io import write_pattern
 
@@ -38,8 +40,24 @@ def make_pattern(rng: np.random.Generator) -> Pattern:
     )
 
 
+def make_etched(rng: np.random.Generator) -> np.ndarray:
+    """Draw an etched polycrystal with grains of 18 um, as a light microscope shows it."""
+    contrast = random_contrast(rng, "etched", 45.0)
+    scene = draw_grains(rng, (384, 512), grain_size_px=45.0, form=GrainForm(size_spread=0.35), contrast=contrast)
+    return photograph(scene.reflectance, SemInstrument(blur_px=0.8, counts_per_pixel=600.0), rng)
+
+
+def write_picture(name: str, image: np.ndarray, pixel_size_nm: float) -> None:
+    """Write an 8-bit TIFF with its pixel size."""
+    grey = np.clip(np.round(255 * image), 0, 255).astype(np.uint8)
+    per_um = 1000.0 / pixel_size_nm
+    tifffile.imwrite(
+        HERE / name, grey, imagej=True, resolution=(per_um, per_um), metadata={"unit": "um"}, compression=None
+    )
+
+
 def main() -> None:
-    """Write pattern.xy and sem.tif beside this script."""
+    """Write pattern.xy, sem.tif and etched.tif beside this script."""
     rng = np.random.default_rng(SEED)
     write_pattern(HERE / "pattern.xy", make_pattern(rng))
     picture = hs.virtual_micrograph(
@@ -50,11 +68,8 @@ def main() -> None:
         second_phase_area_fraction=0.0,
         seed=SEED,
     )
-    grey = np.clip(np.round(255 * picture.image), 0, 255).astype(np.uint8)
-    per_um = 1000.0 / picture.pixel_size_nm
-    tifffile.imwrite(
-        HERE / "sem.tif", grey, imagej=True, resolution=(per_um, per_um), metadata={"unit": "um"}, compression=None
-    )
+    write_picture("sem.tif", picture.image, picture.pixel_size_nm)
+    write_picture("etched.tif", make_etched(np.random.default_rng(SEED)), 400.0)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ class Blobs:
 
     stop_at: int | None = None
 
+    def fingerprint(self):
+        return "blobs"
+
     def draw(self, rng, size):
         picture, labels = blobs(int(rng.integers(2**31)), (size, size))
         if self.stop_at is not None:

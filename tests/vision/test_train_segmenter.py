@@ -102,6 +102,18 @@ def test_a_stopped_run_goes_on_and_a_finished_one_gives_the_same_weights(folders
         np.testing.assert_array_equal(array, again.segmenter.arrays()[name])
 
 
+def test_a_run_does_not_go_on_with_other_pictures(folders, start, tmp_path):
+    job = TrainSegmenterJob(
+        images=str(folders / "images"), labels=str(folders / "labels"), start_from=str(start), examples=8, workers=0,
+        device="cpu", half=False,
+    )  # fmt: skip
+    train_own(tmp_path / "a", job, say=lambda _: None)
+    other = tifffile.imread(folders / "images" / "field1.tif")
+    tifffile.imwrite(folders / "images" / "field0.tif", other)
+    with pytest.raises(InputError, match="pictures"):
+        train_own(tmp_path / "a", job, say=lambda _: None)
+
+
 def test_strokes_make_a_model_that_tells_what_was_painted(folders, start, tmp_path):
     truth = tifffile.imread(folders / "labels" / "field0_labels.tif")
     painted = np.zeros(truth.shape, np.uint8)
