@@ -40,13 +40,15 @@ def describe(network: MicrographNet | PaintedNet, image: np.ndarray) -> np.ndarr
     device = next(network.parameters()).device
     found = []
     for window in _windows((image.shape[0], image.shape[1])):
-        part = np.asarray(image[window], np.float32)
-        if np.ptp(part) == 0:
-            continue
-        channels = padded(network_input(part), network.stride)
+        try:
+            channels = padded(network_input(np.asarray(image[window], np.float32)), network.stride)
+        except InputError:
+            continue  # a window of one grey value says nothing
         x = torch.from_numpy(channels)[None].to(device).contiguous(memory_format=torch.channels_last)
         levels = network.features(x)
-        p = torch.softmax(network(x), 1)
+        # A painted network looks at more than the levels of its base.
+        scores = network.head(levels[-1]) if isinstance(network, MicrographNet) else network(x)
+        p = torch.softmax(scores, 1)
         undecided = 1 - p.amax(1)
         numbers = [undecided.mean(), undecided.std(), *p.mean((0, 2, 3))]
         for level in (levels[0], levels[2], levels[-1]):

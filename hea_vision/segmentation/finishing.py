@@ -38,6 +38,7 @@ def calibrated(
 
     Raises InputError where no image is given. With fewer than `LEAST_IMAGES` the intervals stay unknown.
     """
+    images = [item for item in images if (item.picture.labels != IGNORED).any()]
     if not images:
         raise InputError("calibration: no labelled picture was given; wanted some that the network did not learn from")
     n = len(segmenter.classes)
@@ -50,10 +51,10 @@ def calibrated(
         pick = rng.choice(known, min(_PIXELS_AN_IMAGE, known.size), replace=False)
         scores.append(np.log(np.maximum(p.reshape(n, -1)[:, pick], 1e-12)).T)
         targets.append(item.picture.labels.ravel()[pick])
-        allowed.append(np.repeat(allowed_of(item.picture.classes, n)[None], 1, 0))
+        allowed.append(allowed_of(item.picture.classes, n))
         weights.append(1.0 / (per_group[item.group] * pick.size))
     losses = [
-        sum(w * float(_negative_log(s / t, y, a[0]).sum()) for s, y, a, w in zip(scores, targets, allowed, weights))
+        sum(w * float(_negative_log(s / t, y, a).sum()) for s, y, a, w in zip(scores, targets, allowed, weights))
         for t in _TEMPERATURES
     ]
     temperature = float(_TEMPERATURES[int(np.argmin(losses))])
