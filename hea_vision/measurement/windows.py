@@ -40,7 +40,7 @@ def class_objects(labels: np.ndarray, number: int, pixel_size_nm: float | None =
     >>> field[4:8, 3:15] = 1
     >>> found = class_objects(field, 1)
     >>> found.columns["area_px"].tolist(), found.columns["feret_max"].round(1).tolist()
-    ([48], [12.0])
+    ([48], [12.4])
     """
     if labels.size <= WHOLE_PX:
         found = measure_shapes(label_objects(labels == number), pixel_size_nm=pixel_size_nm)

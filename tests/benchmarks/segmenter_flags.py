@@ -67,7 +67,7 @@ def conditions(rng: np.random.Generator) -> dict[str, Callable[[np.ndarray], np.
     return {
         "a fifth of the signal": noisy,
         "out of focus": lambda image: ndimage.gaussian_filter(image, 5.0),
-        "a quarter of the magnification": lambda image: np.tile(ndimage.zoom(image, 0.25, order=1), (2, 2)),
+        "a quarter of the magnification": lambda image: np.tile(ndimage.zoom(image, 0.25, order=1), (4, 4)),
         "almost no contrast": flat,
     }
 

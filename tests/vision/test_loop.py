@@ -12,6 +12,7 @@ import tifffile
 
 import hea_vision as hv
 from hea_sim.errors import InputError, MissingFileError
+from hea_sim.microscopy import Population, SemInstrument, draw_precipitates, photograph
 from hea_vision.campaign import Campaign, load_job
 
 HEAD = """
@@ -40,6 +41,28 @@ def write(folder: Path, *tables: str, head: str = HEAD) -> None:
     (folder / "campaign.toml").write_text(head + "\n".join(tables))
 
 
+def test_a_network_labels_a_micrograph_and_the_page_measures_it(tmp_path: Path) -> None:
+    folder = tmp_path / "campaign"
+    folder.mkdir()
+    scene = draw_precipitates(
+        np.random.default_rng(3), (256, 256), large=Population(diameter_px=26, fraction=0.2, contrast=-0.25)
+    )
+    grey = np.round(255 * np.clip(photograph(scene.reflectance, SemInstrument(), np.random.default_rng(4)), 0, 1))
+    tifffile.imwrite(folder / "field.tif", grey.astype(np.uint8))
+    write(folder, "[[micrograph]]", 'file = "field.tif"', "pixel_size_nm = 20", 'segmenter = "precipitates-virtual"')
+    result = hv.run_loop(folder, tmp_path / "out")
+    assert not result.failures
+    labels = result.images["field.tif"][1]
+    true, found = float((scene.labels > 0).mean()), float((np.asarray(labels.labels) > 0).mean())
+    assert labels.model == "precipitates-virtual" and abs(found - true) < 0.05
+    claim = next(c for c in result.claims if c.claim == "volume fraction of a second phase")
+    assert claim.measured is not None and claim.measured.value == pytest.approx(found)
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert document["provenance"]["model_sha256"]["precipitates-virtual"]
+    measured = document["results"][0]["measurements"]
+    assert any("mean diameter" in name and e["unit"] == "nm" for name, e in measured.items())
+
+
 def test_sample_agreement_is_assumed(sample: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = hv.run_loop(sample, out)
@@ -49,7 +72,9 @@ def test_sample_agreement_is_assumed(sample: Path, tmp_path: Path) -> None:
     assert {c.verdict for c in result.controls if c.against == "CoCrFeMnNi"} == {"disagree"}
     assert sorted(p.name for p in out.iterdir()) == ["failures.csv", "report.html", "results.json", "run.toml"]
     page = (out / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3 and "assumed" in page
+    # The pattern, the micrograph, the order of the cell, and its picture beside the micrograph.
+    assert page.count("data:image/png;base64,") == 4 and "assumed" in page
+    assert "measured to standard" in page and "pore: mean diameter" in page
     assert 'src="http' not in page and "<script" not in page and "<link" not in page
     document = json.loads((out / "results.json").read_text())
     assert document["schema"] == 1 and {"results", "failures", "provenance", "claims"} <= set(document)
@@ -223,7 +248,7 @@ def test_eds_of_a_campaign_is_measured_compared_and_shown(sample: Path, tmp_path
     assert contents["Nb content"].measured_source == "line.csv" and contents["Nb content"].verdict != "disagree"
     assert any("nothing predicts it" in line for line in result.unchecked)
     page = (tmp_path / "out/report.html").read_text()
-    assert "Composition and segregation" in page and page.count("data:image/png;base64,") == 3
+    assert "Composition and segregation" in page and page.count("data:image/png;base64,") == 4
     document = json.loads((tmp_path / "out/results.json").read_text())
     label = next(r["label"] for r in document["results"] if r["kind"] == "segregation")
     assert label["amplitude"]["Nb"]["low"] > 0 and "line.csv" in document["provenance"]["input_sha256"]
