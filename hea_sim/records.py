@@ -165,6 +165,8 @@ class Micrograph:
         where = f"{self.source}: " if self.source else ""
         if image.ndim != 2 or min(image.shape, default=0) < 8:
             raise InputError(f"{where}wanted a grey image of at least 8 x 8 pixels; got shape {image.shape}")
+        if image.dtype.kind not in "buif":
+            raise InputError(f"{where}pixels are of type {image.dtype}; wanted real numbers: take the absolute value")
         bad = _count_not_finite(image)
         if bad:
             raise InputError(f"{where}the image holds {bad} pixels that are not finite; fill them or crop them off")
@@ -198,6 +200,11 @@ class Segmentation:
     points: np.ndarray | None = None
     unfamiliar: bool | None = None
     unfamiliarity: float | None = None
+
+    def __post_init__(self) -> None:
+        where = f"{self.source}: " if self.source else ""
+        if self.pixel_size_nm is not None and not 0 < self.pixel_size_nm < 1e9:
+            raise InputError(f"{where}pixel size {self.pixel_size_nm} nm; wanted a positive number")
 
 
 @dataclass(frozen=True, kw_only=True)

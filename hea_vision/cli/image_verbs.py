@@ -26,8 +26,8 @@ def image(subject: str, out: Path, config: Path | None, flags: Mapping[str, Any]
     make_folder(out)
     rows = []
     for number in range(job.count):
-        drawn = _draw(subject, job.seed + number, job)
-        rows.append(_write(out, f"{Path(subject).stem}_{number:03d}", drawn, job.seed + number))
+        drawn = _draw(subject, number, job)
+        rows.append(_write(out, f"{Path(subject).stem}_{number:03d}", drawn, [job.seed, number]))
     provenance = Provenance(seed=job.seed, settings={"subject": subject, **job.model_dump(exclude_none=True)})
     result = document(rows, [], provenance)
     write_json(out / "results.json", result)
@@ -38,9 +38,10 @@ def image(subject: str, out: Path, config: Path | None, flags: Mapping[str, Any]
     return 0
 
 
-def _draw(subject: str, seed: int, job: Any) -> VirtualMicrograph:
+def _draw(subject: str, number: int, job: Any) -> VirtualMicrograph:
+    # Seed and number together, so that sets of neighbouring seeds share no picture.
+    rng = np.random.default_rng([job.seed, number])
     if subject in KINDS:
-        rng = np.random.default_rng(seed)
         for _ in range(100):
             try:
                 return draw_field(subject, rng, job.shape or (512, 512), pixel_size_nm=job.pixel_size_nm)
@@ -61,12 +62,12 @@ def _draw(subject: str, seed: int, job: Any) -> VirtualMicrograph:
         modality="haadf",
         shape=job.shape,
         pixel_size_nm=job.pixel_size_nm,
-        seed=seed,
+        seed=rng,
         axis=job.axis,
     )
 
 
-def _write(out: Path, name: str, drawn: VirtualMicrograph, seed: int) -> dict[str, Any]:
+def _write(out: Path, name: str, drawn: VirtualMicrograph, seed: list[int]) -> dict[str, Any]:
     import tifffile
 
     from hea_vision.io import write_labels

@@ -24,7 +24,7 @@ import numpy as np
 from hea_sim.errors import InputError
 from hea_sim.records import Estimate
 from hea_vision.measurement.fractions import area_fraction
-from hea_vision.measurement.intervals import mean_estimate, relative_accuracy_percent, student_t
+from hea_vision.measurement.intervals import mean_estimate, student_t
 
 #: Points of the grid in one field, rows and columns, as E562 tabulates for 10 to 20 per cent.
 GRID = (10, 10)
@@ -103,7 +103,7 @@ def area_fraction_over_fields(
         one = area_fraction(fields[0], number)
         return FieldFraction(
             fraction=one,
-            relative_accuracy_percent=relative_accuracy_percent(one),
+            relative_accuracy_percent=None,
             fields_for_10_percent=None,
             n_fields=1,
             notes=("one field: the interval is model-based; E562 and E1245 want several fields",),

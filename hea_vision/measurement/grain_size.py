@@ -269,7 +269,7 @@ def _mean_intercept(met: Sequence[Intercepts], scale: float, unit: str, pattern:
         )
     length = float(met[0].length_px.sum())
     if crossed >= _LEAST_FOR_BLOCKS:
-        blocks = met[0].block_length_px.size
+        blocks = int(((met[0].block_length_px > 0) | (met[0].block_intersections > 0)).sum())  # that a line meets
         by_blocks = ratio_estimate(
             met[0].block_length_px, met[0].block_intersections, scale=scale, unit=unit, method=counted
         )

@@ -41,6 +41,8 @@ _STRAIN_STDS = ("e_xx_std", "e_yy_std", "e_xy_std", "rotation_deg_std")
 STRAIN_COLUMNS = ("input", "row", "column", "h", "k", "e_xx", "e_yy", "e_xy", "rotation_deg", *_STRAIN_STDS)
 #: Folders that `hea segment` writes beside its folder of labels.
 _LABELS, _INSTANCES, _OBJECTS = "labels", "instances", "objects"
+#: More numbers than this without names are no classes.
+_MOST_NAMELESS = 32
 #: Folder for the table of each image; another than that of `hea segment`, whose tables hold the places of columns.
 TABLES = "measured"
 
@@ -115,6 +117,11 @@ def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float
         )
     else:
         found = read_labels(path)
+        if kind == "classes" and "classes_note" in found.metadata and len(found.classes) > _MOST_NAMELESS:
+            raise InputError(
+                f"{path}: {len(found.classes)} numbers and no names of classes: a picture, or grains? Label a picture"
+                " with hea segment first; measure grains with --kind grains"
+            )
         if kind == "boundaries":
             found = dataclasses.replace(
                 found, labels=(found.labels > 0).astype(np.uint8), classes={0: "grain", 1: "grain boundary"}

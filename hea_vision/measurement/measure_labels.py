@@ -28,7 +28,7 @@ from hea_vision.measurement.shapes import Shapes, measure_shapes
 from hea_vision.measurement.strain import ColumnStrain, column_strain
 
 #: Parts of the names of classes that are lamellae without being asked.
-_LAMELLAR = ("lamell", "eutectic", "pearlite")
+_LAMELLAR = ("lamell", "pearlite")
 _BOUNDARY, _COLUMN = "grain boundary", "column"
 
 
@@ -190,15 +190,17 @@ def _measure_columns(into: _Gathered, points: np.ndarray) -> None:
     n = int(strain.indexed.sum())
     lengths = np.linalg.norm(strain.reference_px, axis=0)
     cosine = float(np.clip(np.prod(1.0 / lengths) * (strain.reference_px.T @ strain.reference_px)[0, 1], -1, 1))
-    # A difference over the n columns of a lattice: the places' own scatter, far smaller than that of one column.
-    error = strain.residual_px / math.sqrt(2.0 * n)
+    # The vectors are slopes over the lattice indices: their covariance is sigma^2 (X'X)^-1 of the design matrix X.
+    design = np.column_stack([np.ones(n), strain.indices[strain.indexed]])
+    cover = np.linalg.inv(design.T @ design)[1:, 1:] * strain.residual_px**2 / 2.0
     method = f"one lattice by least squares through {n} columns"
-    for name, length in zip(("lattice vector a1", "lattice vector a2"), lengths):
+    for k, (name, length) in enumerate(zip(("lattice vector a1", "lattice vector a2"), lengths)):
         into.estimates[name] = Estimate.normal(
-            scale * float(length), scale * error / math.sqrt(n), unit=unit, n=n, method=method
+            scale * float(length), scale * math.sqrt(cover[k, k]), unit=unit, n=n, method=method
         )
     angle = math.degrees(math.acos(cosine))
-    tilt = math.degrees(error / math.sqrt(n) * float(np.hypot(*(1.0 / lengths))))
+    turns = cover / np.outer(lengths, lengths)
+    tilt = math.degrees(math.sqrt(max(turns[0, 0] + turns[1, 1] - 2 * cosine * turns[0, 1], 0.0)))
     into.estimates["lattice angle"] = Estimate.normal(angle, tilt, unit="deg", n=n, method=method)
     into.estimates.update({f"{name}: spread": e for name, e in strain.spread.items()})
     left = len(points) - n
@@ -274,8 +276,12 @@ def join_fields(rows: list[Mapping[str, FieldTotal]]) -> tuple[dict[str, Estimat
     notes: list[str] = []
     if len(rows) < 2:
         return found, ["one field: intervals over fields need several; those of the field itself are model-based"]
+    rows, said = _of_one_mind(rows)
+    notes += said
     for name in dict.fromkeys(name for row in rows for name in row):
         totals = [row[name] for row in rows if name in row]
+        if len(totals) < len(rows):
+            notes.append(f"{name}: known of {len(totals)} of {len(rows)} fields, and joined over these alone")
         units = [t.unit for t in totals]
         unit = max(dict.fromkeys(units), key=units.count)
         used = [t for t in totals if t.unit == unit]
@@ -298,6 +304,27 @@ def join_fields(rows: list[Mapping[str, FieldTotal]]) -> tuple[dict[str, Estimat
         found["grain size number G"] = grain_size_number(found["mean intercept"])
         found["grain size index (ISO 643)"] = shifted_to_iso(found["grain size number G"])
     return found, notes
+
+
+def _of_one_mind(rows: list[Mapping[str, FieldTotal]]) -> tuple[list[Mapping[str, FieldTotal]], list[str]]:
+    """Give fields a common class where some tell two sizes of precipitates apart and others show one population."""
+    area, lone = ": area fraction", "precipitate: area fraction"
+    sizes = [f"{size} precipitate{area}" for size in ("small", "large")]
+    told = [all(name in row for name in sizes) for row in rows]
+    alone = [lone in row for row in rows]
+    if not (any(told) and any(alone)):
+        return rows, []
+    joined: list[Mapping[str, FieldTotal]] = []
+    for row, both in zip(rows, told):
+        parts = [row[name] for name in (sizes if both else [lone]) if name in row]
+        rest = {name: total for name, total in row.items() if name != lone}
+        if parts:
+            total = FieldTotal(above=sum(t.above for t in parts), below=parts[0].below, unit=parts[0].unit)
+            rest[f"precipitates of both sizes{area}"] = total
+        joined.append(rest)
+    return joined, [
+        f"{sum(told)} of {len(rows)} fields tell small and large precipitates apart, the others show one size"
+    ]
 
 
 def totals_to_plain(totals: Mapping[str, FieldTotal]) -> dict[str, list[Any]]:

@@ -50,9 +50,9 @@ def describe(network: MicrographNet | PaintedNet, image: np.ndarray) -> np.ndarr
         scores = network.head(levels[-1]) if isinstance(network, MicrographNet) else network(x)
         p = torch.softmax(scores, 1)
         undecided = 1 - p.amax(1)
-        numbers = [undecided.mean(), undecided.std(), *p.mean((0, 2, 3))]
+        numbers = [undecided.mean(), undecided.std(correction=0), *p.mean((0, 2, 3))]
         for level in (levels[0], levels[2], levels[-1]):
-            numbers += [*level.mean((0, 2, 3)), *level.std((0, 2, 3))]
+            numbers += [*level.mean((0, 2, 3)), *level.std((0, 2, 3), correction=0)]
         found.append(torch.stack([n.float() for n in numbers]).cpu().numpy())
     if not found:
         raise InputError("the image has one grey value only; wanted a micrograph")

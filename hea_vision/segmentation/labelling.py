@@ -132,7 +132,7 @@ def _record(
         probabilities=p,
         uncertainty=None if p is None else uncertainty_of(p),
         unfamiliarity=far,
-        unfamiliar=None if far is None else far > 1.0,
+        unfamiliar=None if far is None else not far <= 1.0,
         **extra,
     )
 

@@ -7,7 +7,9 @@ from scipy import ndimage
 
 
 def one_class_an_object(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Give every connected particle the class that its pixels together find likelier, small or large.
+    """Give a particle that is nearly all small, or nearly all large, one class; a quarter of it may dissent.
+
+    Where more dissents, a small particle may touch a large one, and both keep their classes.
 
     Parameters
     ----------

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from hea_sim.registry.cards import DataSource, Score
+from hea_sim.registry.cards import CARD_FILE, WEIGHTS_FILE, DataSource, Score
 from hea_vision.segmentation.examples import LabelledImage, VirtualSource
 from hea_vision.segmentation.fine_tuning import FINE_TUNING, fine_tune, hold_out
 from hea_vision.segmentation.finishing import CalibrationImage, calibrated, save_segmenter, with_familiarity
-from hea_vision.segmentation.models import TrainedSegmenter
+from hea_vision.segmentation.models import TrainedSegmenter, model_folder
 from hea_vision.segmentation.pairs import read_pairs, read_strokes
 from hea_vision.segmentation.partial_labels import IGNORED
 from hea_vision.segmentation.registry import checked_device
@@ -69,18 +70,33 @@ def train_own(out: str | os.PathLike[str], job: TrainSegmenterJob, *, say: Calla
         settings=_settings(FINE_TUNING, job, device),
         say=say,
     )
+    if not tuned.improved:
+        return OwnModel(
+            folder=_keep_old(out, str(job.start_from)),
+            segmenter=tuned.segmenter,
+            before=tuned.before,
+            after=tuned.after,
+            improved=False,
+        )
     learnt, judged = (pictures, validation) if validation else hold_out(pictures)
-    segmenter = tuned.segmenter
-    if tuned.improved:
-        say("calibrate")
-        rng = np.random.default_rng(job.seed)
-        images = [CalibrationImage(picture=p, group=n) for n, p in judged.items()]
-        segmenter = calibrated(segmenter, images, rng=rng)
-        segmenter = with_familiarity(segmenter, views_of(learnt, rng), views_of(judged, rng))
+    say("calibrate")
+    rng = np.random.default_rng(job.seed)
+    images = [CalibrationImage(picture=p, group=n) for n, p in judged.items()]
+    segmenter = calibrated(tuned.segmenter, images, rng=rng)
+    segmenter = with_familiarity(segmenter, views_of(learnt, rng), views_of(judged, rng))
     how = f"{len(judged)} pictures or parts of pictures that were held out; mean IoU over the classes"
     scores = {"held_out_iou": Score(value=tuned.after, unit="1", n=len(judged), how=how)}
     folder = _save(out, segmenter, job, scores, str(job.images))
-    return OwnModel(folder=folder, segmenter=segmenter, before=tuned.before, after=tuned.after, improved=tuned.improved)
+    return OwnModel(folder=folder, segmenter=segmenter, before=tuned.before, after=tuned.after)
+
+
+def _keep_old(out: Path, start: str) -> Path:
+    """Put the old model, card and all, where the new one would stand."""
+    folder = out / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (CARD_FILE, WEIGHTS_FILE):
+        shutil.copyfile(model_folder(start) / name, folder / name)
+    return folder
 
 
 def _from_virtual(out: Path, job: TrainSegmenterJob, device: str, say: Callable[[str], None]) -> OwnModel:

@@ -29,10 +29,13 @@ def read_pairs(
     found = {}
     for name, (micrograph, strokes, named) in _pairs(images, labels).items():
         known = classes or named
+        if len(known) == 2 and classes and set(np.unique(strokes).tolist()) <= {0, np.iinfo(strokes.dtype).max}:
+            strokes = (strokes > 0).astype(np.uint8)  # a mask of black and white
         beyond = set(np.unique(strokes).tolist()) - set(known)
         if beyond:
             raise InputError(
-                f"{labels}: label {min(beyond)} of {name} has no name; name the classes 0 to {max(beyond)}"
+                f"{labels}: label {min(beyond)} of {name} has no name; wanted class numbers 0 to {len(known) - 1},"
+                f" which are {', '.join(known.values())}"
             )
         found[name] = LabelledImage(
             image=np.asarray(micrograph.image, np.float32),
@@ -52,8 +55,13 @@ def read_strokes(
 def _pairs(
     images: str | os.PathLike[str], labels: str | os.PathLike[str]
 ) -> dict[str, tuple[Micrograph, np.ndarray, dict[int, str]]]:
-    pictures = find_inputs([images], IMAGE_SUFFIXES)
-    masks = {path.stem: path for path in find_inputs([labels], (".tif", ".tiff", ".png"))}
+    found_masks = find_inputs([labels], (".tif", ".tiff", ".png"))
+    masks = {path.stem: path for path in found_masks}
+    # The folder of labels may lie inside that of the pictures: a label image is no picture.
+    none = {path.resolve() for path in found_masks}
+    pictures = [path for path in find_inputs([images], IMAGE_SUFFIXES) if path.resolve() not in none]
+    if not pictures:
+        raise InputError(f"{images}: holds no picture beside the label images of {labels}; give the folder of pictures")
     alone = len(pictures) == 1 and len(masks) == 1
     found: dict[str, tuple[Micrograph, np.ndarray, dict[int, str]]] = {}
     for path in pictures:

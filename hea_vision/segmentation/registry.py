@@ -30,6 +30,8 @@ def segment(
         Where there is no such segmenter; it lists the known ones.
     """
     if model in SEGMENTERS:
+        if views != 1 or tile_px is not None:
+            raise InputError(f"'{model}' knows no views and no tiles; leave them out, or name a network")
         return SEGMENTERS[model](micrograph)
     from hea_vision.segmentation.labelling import segment_with
     from hea_vision.segmentation.models import load_segmenter

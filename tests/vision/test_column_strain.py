@@ -117,3 +117,25 @@ def test_a_reference_that_does_not_fit_is_refused():
         column_strain(as_points(columns(SQUARE)), reference_px=SQUARE / 3)
     with pytest.raises(InputError, match="not parallel"):
         column_strain(as_points(columns(SQUARE)), reference_px=np.ones((2, 2)))
+
+
+def test_stated_errors_of_the_lattice_are_its_scatter():
+    from hea_sim.records import Segmentation
+    from hea_vision.measurement import measure
+
+    grid = np.stack(np.meshgrid(np.arange(15.0), np.arange(15.0), indexing="ij"), -1).reshape(-1, 2)
+    rng, found, said = np.random.default_rng(0), [], []
+    for _ in range(60):
+        points = 20 + 12.0 * grid + 0.2 * rng.standard_normal(grid.shape)
+        segmentation = Segmentation(
+            labels=np.zeros((220, 220), np.uint8),
+            classes={0: "background", 1: "column"},
+            points=np.column_stack([points, np.ones(len(points))]),
+        )
+        estimates = measure(segmentation).estimates
+        found.append([estimates[n].value for n in ("lattice vector a1", "lattice angle")])
+        said.append([estimates[n].std for n in ("lattice vector a1", "lattice angle")])
+    a1 = 0.2 / np.sqrt(225 * (15**2 - 1) / 12)  # sigma over the root of the indices' sum of squares
+    true = np.array([a1, np.degrees(np.sqrt(2) * a1 / 12)])
+    np.testing.assert_allclose(np.mean(said, axis=0), true, rtol=0.1)
+    np.testing.assert_allclose(np.std(found, axis=0), true, rtol=0.3)

@@ -65,7 +65,6 @@ def test_foreign_label_images(tmp_path):
         (make(LABELS - 1), "from -1 to 1"),
         (make(LABELS * 40000), "65535"),
         (make(classes={0: "matrix"}), "class 1 has no name"),
-        (make(pixel_size_nm=float("nan")), "pixel size"),
     ],
 )
 def test_labels_that_cannot_be_written(tmp_path, segmentation, match):
@@ -99,3 +98,9 @@ def test_damaged_labels_give_labels_or_our_errors(tmp_path_factory, at, junk, cu
         assert "\n" not in str(error)
     else:
         assert set(np.unique(got.labels).tolist()) <= set(got.classes)
+
+
+@pytest.mark.parametrize("size", [-3.0, 0.0, float("nan"), float("inf")])
+def test_labels_refuse_a_pixel_size_that_is_none(size):
+    with pytest.raises(InputError, match="pixel size"):
+        make(pixel_size_nm=size)

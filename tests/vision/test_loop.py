@@ -72,14 +72,17 @@ def test_sample_agreement_is_assumed(sample: Path, tmp_path: Path) -> None:
     assert {c.verdict for c in result.controls if c.against == "CoCrFeMnNi"} == {"disagree"}
     assert sorted(p.name for p in out.iterdir()) == ["failures.csv", "report.html", "results.json", "run.toml"]
     page = (out / "report.html").read_text()
-    # The pattern, the micrograph, the order of the cell, and its picture beside the micrograph.
-    assert page.count("data:image/png;base64,") == 4 and "assumed" in page
+    # The pattern, two micrographs, the order of the cell, and its picture beside a micrograph.
+    assert page.count("data:image/png;base64,") == 5 and "assumed" in page
     assert "measured to standard" in page and "pore: mean diameter" in page
+    # The etched picture was drawn with grains of 18 um: the network finds them, and E112 their size.
+    area = result.measurements["etched.tif"].estimates["mean grain area"]
+    assert area.unit == "um2" and area.value == pytest.approx(np.pi / 4 * 18**2, rel=0.15)
     assert 'src="http' not in page and "<script" not in page and "<link" not in page
     document = json.loads((out / "results.json").read_text())
     assert document["schema"] == 1 and {"results", "failures", "provenance", "claims"} <= set(document)
     assert {c["verdict"] for c in document["claims"]} <= {"agree", "disagree", "inconclusive", "assumed"}
-    assert set(document["provenance"]["input_sha256"]) == {"pattern.xy", "sem.tif"}
+    assert set(document["provenance"]["input_sha256"]) == {"pattern.xy", "sem.tif", "etched.tif"}
     assert document["provenance"]["model_sha256"]["nbmotaw-pairs"]
 
 

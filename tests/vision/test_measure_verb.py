@@ -105,7 +105,7 @@ def test_columns_give_lattice_and_strain():
 
 def test_lamellae_are_measured_where_asked_for_or_named_so():
     stripes = np.tile((np.arange(200) % 12 < 5).astype(np.uint8), (200, 1))
-    for classes, asked in (({0: "matrix", 1: "second phase"}, True), ({0: "matrix", 1: "eutectic"}, False)):
+    for classes, asked in (({0: "matrix", 1: "second phase"}, True), ({0: "matrix", 1: "pearlite"}, False)):
         found = hv.measure(Segmentation(labels=stripes, classes=classes), lamellae=asked)
         assert found.estimates[f"{classes[1]}: spacing across lamellae"].value == pytest.approx(12, rel=0.01)
     plain = hv.measure(Segmentation(labels=stripes, classes={0: "matrix", 1: "second phase"}))

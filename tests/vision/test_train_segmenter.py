@@ -114,6 +114,35 @@ def test_a_run_does_not_go_on_with_other_pictures(folders, start, tmp_path):
         train_own(tmp_path / "a", job, say=lambda _: None)
 
 
+def test_labels_inside_the_folder_of_pictures_are_no_pictures(folders):
+    (folders / "labels").rename(folders / "images" / "labels")
+    assert set(read_pairs(folders / "images", folders / "images" / "labels")) == {"field0", "field1", "field2"}
+
+
+def test_masks_of_black_and_white_are_two_classes(folders):
+    for path in (folders / "labels").glob("*.tif"):
+        tifffile.imwrite(path, np.where(tifffile.imread(path) > 0, 255, 0).astype(np.uint8))
+    pairs = read_pairs(folders / "images", folders / "labels", {0: "matrix", 1: "particle"})
+    assert set(np.unique(pairs["field0"].labels)) == {0, 1}
+    with pytest.raises(InputError, match="255"):
+        read_pairs(folders / "images", folders / "labels", {0: "matrix", 1: "a", 2: "b"})
+
+
+def test_a_worse_model_is_not_kept_and_the_old_card_stands(folders, start, tmp_path, monkeypatch):
+    import hea_vision.segmentation.fine_tuning as fine_tuning
+
+    scores = iter([0.9, 0.1])
+    monkeypatch.setattr(fine_tuning, "mean_iou", lambda *_: next(scores))
+    job = TrainSegmenterJob(
+        images=str(folders / "images"), labels=str(folders / "labels"), start_from=str(start), examples=8, workers=0,
+        device="cpu", half=False,
+    )  # fmt: skip
+    made = train_own(tmp_path / "a", job, say=lambda _: None)
+    assert not made.improved
+    for name in ("card.json", "weights.safetensors"):
+        assert (made.folder / name).read_bytes() == (start / name).read_bytes()
+
+
 def test_strokes_make_a_model_that_tells_what_was_painted(folders, start, tmp_path):
     truth = tifffile.imread(folders / "labels" / "field0_labels.tif")
     painted = np.zeros(truth.shape, np.uint8)
