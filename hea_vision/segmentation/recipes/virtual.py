@@ -97,6 +97,7 @@ def install(folder: Path, segmenter: TrainedSegmenter, kind: str, settings: Segm
         notes=(
             f"Settings that count: {said}.",
             "No real picture was read. Bit-identical only for the same device, versions and thread count.",
+            "Virtual pictures vary so much that its flag for unfamiliar pictures seldom goes up: do not rely on it.",
         ),
     )
 
