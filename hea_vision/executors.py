@@ -7,6 +7,7 @@ that takes no more ends the run, since every further input would fail the same w
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -195,7 +196,9 @@ def _joined(distributed: Any, address: str) -> Any:
         raise InputError(
             f"scheduler {address} cannot be reached ({one_line_error(error)}); wanted the address that"
             " `dask scheduler` prints, such as tcp://127.0.0.1:8786"
-        ) from error
+        ) from error.with_traceback(None)  # which would hold on to the half-made client
+    finally:
+        gc.collect()  # a half-made client must end here: collected while the next one starts, it would hang it
     try:
         client.wait_for_workers(1, timeout=FIRST_WORKER_S)
     except TimeoutError as error:
