@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from hea_sim.errors import InputError
-from hea_sim.microscopy.smooth_fields import smooth_field
+from hea_sim.microscopy.noise_fields import smooth_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class SemInstrument:
     inverted: bool = False
     gamma: float = 1.0
     shading: float = 0.05
-    shading_px: float = 300.0
+    shading_px: float = 500.0
     curtaining: float = 0.0
     curtain_px: float = 4.0
     charging: float = 0.0
@@ -62,7 +62,7 @@ def photograph(reflectance: np.ndarray, instrument: SemInstrument, rng: np.rando
     if t.gamma != 1.0:
         seen = np.clip(seen, 0, None) ** np.float32(t.gamma)
     if t.shading:
-        seen *= 1 + t.shading * smooth_field(rng, shape, t.shading_px)
+        seen *= 1 + t.shading * smooth_noise(rng, shape, t.shading_px)
     if t.curtaining:
         seen *= 1 + t.curtaining * _curtains(rng, shape, t.curtain_px)
     if t.charging:
@@ -131,7 +131,7 @@ def draw_instrument(rng: np.random.Generator) -> SemInstrument:
         inverted=bool(rng.random() < 0.12),
         gamma=float(np.exp(0.2 * rng.standard_normal())),
         shading=float(rng.uniform(0, 0.12)) * (rng.random() < 0.7),
-        shading_px=float(rng.uniform(120, 900)),
+        shading_px=float(rng.uniform(200, 1500)),
         curtaining=sometimes(0.15, 0.01, 0.05),
         curtain_px=float(rng.uniform(1, 12)),
         charging=sometimes(0.08, 0.02, 0.2),

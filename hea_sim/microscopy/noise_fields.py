@@ -44,3 +44,17 @@ def _weights(count: int, knots: int, spacing: float) -> np.ndarray:
     u = np.abs(np.arange(count)[:, None] / spacing + 1 - np.arange(knots)[None, :])
     inner, outer = 2 / 3 - u**2 + u**3 / 2, (2 - u) ** 3 / 6
     return np.where(u < 1, inner, np.where(u < 2, outer, 0.0))
+
+
+def enlarge(coarse: np.ndarray, shape: tuple[int, int], step: float, *, offset: np.ndarray | float = 0.0) -> np.ndarray:
+    """Interpolate a coarse grid of `step` pixels to `shape`, linear along rows and columns."""
+    offset = np.broadcast_to(np.asarray(offset, float), (2,))
+    out = coarse
+    for axis in (0, 1):
+        place = np.arange(shape[axis], dtype=np.float32) / np.float32(step) + np.float32(offset[axis])
+        low = np.minimum(place.astype(np.int64), coarse.shape[axis] - 2)
+        part = (place - low).astype(np.float32)
+        weight = part[:, None] if axis == 0 else part[None, :]
+        below, above = np.take(out, low, axis), np.take(out, low + 1, axis)
+        out = below + weight * (above - below)
+    return np.asarray(out, np.float32)

@@ -24,9 +24,9 @@ import numpy as np
 from scipy import ndimage
 
 from hea_sim.errors import InputError
+from hea_sim.microscopy.noise_fields import enlarge, smooth_noise
 from hea_sim.microscopy.particle_kernels import measure_cells, paint_particle, place_particles
 from hea_sim.microscopy.scenes import MATRIX_LEVEL, Scene, checked_shape
-from hea_sim.microscopy.smooth_fields import enlarge, smooth_field
 
 MATRIX, SMALL, LARGE = 0, 1, 2
 #: Names where an image has both populations, and where it has one.
@@ -82,7 +82,7 @@ class Surface:
     relief_px: float = 1.5
     relief_angle_deg: float = 90.0
     matrix_texture: float = 0.01
-    texture_px: float = 12.0
+    texture_px: float = 20.0
     streaks: float = 0.0
     particle_spread: float = 0.1
     ghosts: int = 0
@@ -165,7 +165,7 @@ def _foreign_region(surface: Surface, shape: tuple[int, int], rng: np.random.Gen
     y, x = np.ogrid[: shape[0], : shape[1]]
     angle = rng.uniform(0, 2 * np.pi)
     across = (y - shape[0] / 2) * np.sin(angle) + (x - shape[1] / 2) * np.cos(angle)
-    across = across + 0.06 * min(shape) * smooth_field(rng, shape, 0.4 * min(shape))
+    across = across + 0.06 * min(shape) * smooth_noise(rng, shape, 0.7 * min(shape))
     start = np.quantile(across[::8, ::8], 1 - surface.foreign_part)
     return np.clip((across - start) / 2 + 0.5, 0, 1).astype(np.float32)
 
@@ -206,7 +206,7 @@ def _place_apart(canvas: _Canvas, population: Population, rng: np.random.Generat
     margin = population.diameter_px / 2
     places = rng.uniform((-margin, -margin), (rows + margin, columns + margin), (n, 2))
     if population.clustering > 0:
-        density = smooth_field(rng, (rows, columns), 6 * population.diameter_px + 20)
+        density = smooth_noise(rng, (rows, columns), 10 * population.diameter_px + 35)
         y, x = np.clip(places[:, 0].astype(int), 0, rows - 1), np.clip(places[:, 1].astype(int), 0, columns - 1)
         chance = 1 / (1 + np.exp(-3 * population.clustering * density[y, x]))
         places = places[rng.random(n) < chance]
@@ -228,8 +228,8 @@ def _grow_cells(canvas: _Canvas, population: Population, rng: np.random.Generato
     coarse = (rows // step + 2, columns // step + 2)
     y, x = (step * part for part in np.mgrid[: coarse[0], : coarse[1]].astype(np.float32))
     bend = 0.18 * spacing * population.disorder
-    y += bend * smooth_field(rng, coarse, 0.9 * spacing / step) - rows / 2
-    x += bend * smooth_field(rng, coarse, 0.9 * spacing / step) - columns / 2
+    y += bend * smooth_noise(rng, coarse, 1.55 * spacing / step) - rows / 2
+    x += bend * smooth_noise(rng, coarse, 1.55 * spacing / step) - columns / 2
     u = (x * np.cos(turn) + y * np.sin(turn)) * stretch
     v = (y * np.cos(turn) - x * np.sin(turn)) / stretch
     u -= u.min() - 3 * spacing
@@ -243,9 +243,9 @@ def _grow_cells(canvas: _Canvas, population: Population, rng: np.random.Generato
     measure_cells(depth, owner, u, v, seeds, present, spacing, rounding)
     half = population.channel_px / 2
     # Where half the width is negative the two cells grow together.
-    depth -= half * (1 + 1.5 * population.merging * smooth_field(rng, coarse, 0.7 * spacing / step))
+    depth -= half * (1 + 1.5 * population.merging * smooth_noise(rng, coarse, 1.2 * spacing / step))
     edge = population.roughness * population.diameter_px
-    depth -= edge * smooth_field(rng, coarse, (0.3 * spacing + 3) / step)
+    depth -= edge * smooth_noise(rng, coarse, (0.5 * spacing + 5) / step)
     canvas.depth[:] = enlarge(depth, (rows, columns), float(step))
     nearest = (np.arange(rows)[:, None] // step, np.arange(columns)[None, :] // step)
     canvas.owner[:] = np.where(canvas.depth > 0, owner[nearest], 0)
@@ -267,7 +267,7 @@ def _grey(
     cover_small = np.clip(cover - cover_large, 0, 1)
     spread = 1 + surface.particle_spread * rng.standard_normal(canvas.n + 2).astype(np.float32)
     own = spread[np.minimum(canvas.owner, canvas.n + 1)]
-    matrix = MATRIX_LEVEL + surface.matrix_texture * smooth_field(rng, shape, surface.texture_px)
+    matrix = MATRIX_LEVEL + surface.matrix_texture * smooth_noise(rng, shape, surface.texture_px)
     matrix += _not_in_the_truth(surface, shape, rng)
     inside = large.contrast * own
     if surface.streaks:

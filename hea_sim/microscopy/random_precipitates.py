@@ -99,7 +99,7 @@ def _surface(rng: np.random.Generator, contrast: float, diameter_px: float) -> S
         relief_px=float(np.clip(np.exp(rng.uniform(np.log(0.8), np.log(8))), 0.8, 0.3 * diameter_px + 0.8)),
         relief_angle_deg=float(rng.uniform(0, 360)),
         matrix_texture=float(depth * rng.uniform(0, 0.35)),
-        texture_px=float(np.exp(rng.uniform(np.log(3), np.log(80)))),
+        texture_px=float(np.exp(rng.uniform(np.log(5), np.log(140)))),
         streaks=float(depth * rng.uniform(0.02, 0.15)) * (chance() < 0.3),
         particle_spread=float(0.35 * rng.random() ** 2),
         ghosts=int(rng.integers(3, 60)) if chance() < 0.35 else 0,

@@ -16,8 +16,8 @@ import torch
 from scipy import ndimage
 
 from hea_sim.errors import HEAError, InputError
+from hea_sim.microscopy.noise_fields import smooth_noise
 from hea_sim.microscopy.random_fields import draw_field
-from hea_sim.microscopy.smooth_fields import smooth_field
 from hea_vision.segmentation.inputs import network_input
 from hea_vision.segmentation.partial_labels import IGNORED
 from hea_vision.segmentation.vision_ops import torchvision_module
@@ -205,7 +205,7 @@ def _other_conditions(image: np.ndarray, labels: np.ndarray, strength: float, rn
         span = max(float(np.ptp(image)), 1e-6)
         image = span * ((image - low) / span) ** np.float32(np.exp(0.3 * rng.standard_normal()))
     if rng.random() < 0.5 * strength:
-        image = image + np.float32(rng.uniform(0, 0.6)) * smooth_field(rng, shape, float(rng.uniform(60, 400)))
+        image = image + np.float32(rng.uniform(0, 0.6)) * smooth_noise(rng, shape, float(rng.uniform(100, 700)))
     if rng.random() < 0.35 * strength:
         image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.4))
     if rng.random() < 0.6 * strength:

@@ -18,7 +18,8 @@ import torch
 
 #: Label of pixels that nobody judged.
 IGNORED = 255
-_EPSILON = 1e-6
+#: Score of a class that a label cannot be: finite, since no label at all would otherwise give no number.
+_NEVER = -1e4
 
 
 def partial_label_loss(
@@ -37,15 +38,17 @@ def partial_label_loss(
     overlap_weight
         How much the overlap of areas counts beside the pixels.
     """
-    p = torch.softmax(scores.float(), 1)
-    q = torch.einsum("bkc,bchw->bkhw", allowed.to(p.dtype), p)
+    scores = scores.float()
     judged = labels != IGNORED
     index = torch.where(judged, labels, torch.zeros_like(labels)).long()
-    picked = q.gather(1, index[:, None])[:, 0]
-    pixels = judged.sum().clamp(min=1)
-    cross = -(torch.log(picked.clamp(min=_EPSILON)) * judged).sum() / pixels
+    # Of logarithms, so that a label that the network excludes still pulls: (batch, classes, rows, columns).
+    batch = torch.arange(len(labels), device=labels.device)[:, None, None]
+    may_be = allowed.to(scores.dtype)[batch, index].movedim(-1, 1) > 0
+    log_q = torch.logsumexp(scores.masked_fill(~may_be, _NEVER), 1) - torch.logsumexp(scores, 1)
+    cross = -(log_q * judged).sum() / judged.sum().clamp(min=1)
     if overlap_weight == 0:
         return cross
+    q = torch.einsum("bkc,bchw->bkhw", allowed.to(scores.dtype), torch.softmax(scores, 1))
     wanted = torch.zeros_like(q).scatter_(1, index[:, None], 1.0) * judged[:, None]
     seen = q * judged[:, None]
     shared = (wanted * seen).sum((0, 2, 3))

@@ -271,6 +271,14 @@ def test_smooth_noise_has_unit_variance_and_matches_its_plain_twin():
     np.testing.assert_allclose(out, spline_field(coarse, 3.7, (20, 25)), atol=1e-12)
 
 
+@pytest.mark.parametrize(("lag_px", "wanted"), [(8, 1191 / 2416), (16, 120 / 2416), (32, 0.0)])
+def test_smooth_noise_is_correlated_as_the_spline_of_degree_seven(lag_px, wanted):
+    """Products of cubic splines summed over the knots are a spline of degree seven, here of knots 8 px apart."""
+    fields = np.stack([smooth_noise(rng(seed), (256, 256), 16.0) for seed in range(40)])
+    found = np.mean(fields[..., :-lag_px] * fields[..., lag_px:])
+    assert found == pytest.approx(wanted, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("knobs", "says"),
     [

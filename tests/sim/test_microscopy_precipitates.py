@@ -12,7 +12,7 @@ from hea_sim.microscopy.precipitates import LARGE, SMALL, Population, Surface, d
 from hea_sim.microscopy.random_fields import draw_field
 from hea_sim.microscopy.random_precipitates import random_precipitates
 from hea_sim.microscopy.scenes import MATRIX_LEVEL, Scene
-from hea_sim.microscopy.smooth_fields import enlarge, smooth_field
+from hea_sim.microscopy.noise_fields import enlarge
 
 #: Particles against the matrix, and nothing else in the picture.
 PLAIN = Surface(matrix_texture=0.0, particle_spread=0.0)
@@ -246,23 +246,6 @@ def test_measured_cells_are_those_of_plain_numpy():
         else:
             wanted = (-bisector[near & there]).max()
         assert depth[place] == pytest.approx(wanted, abs=2e-3)
-
-
-@pytest.mark.parametrize("length_px", [1.0, 6.0, 20.0])
-def test_smooth_fields_have_mean_0_and_std_1(length_px):
-    fields = np.array([smooth_field(rng(seed), (96, 96), length_px) for seed in range(24)])
-    assert abs(fields.mean()) < 0.15
-    # Linear interpolation takes 1 - (1 - rho)/3 of the std, rho = exp(-1/4) the correlation of neighbours on the grid.
-    assert 0.88 < fields.std() < 1.06
-
-
-def test_smooth_fields_are_correlated_over_their_length():
-    def correlation(length_px):
-        fields = np.array([smooth_field(rng(seed), (96, 96), length_px) for seed in range(12)])
-        return np.corrcoef(fields[..., :-4].ravel(), fields[..., 4:].ravel())[0, 1]
-
-    found = [correlation(length) for length in (2.0, 6.0, 12.0, 40.0)]
-    assert found == sorted(found) and found[0] < 0.1 and found[-1] > 0.9
 
 
 def test_a_ramp_is_enlarged_exactly():

@@ -93,3 +93,14 @@ def test_each_example_of_a_batch_has_its_own_sets():
     together = partial_label_loss(scores, labels, both, overlap_weight=0)
     assert float(together) == pytest.approx(np.mean([float(part) for part in parts]), abs=1e-5)
     assert float(parts[0]) < float(partial_label_loss(scores[:1], labels[:1], ONE_EACH, overlap_weight=0))
+
+
+def test_a_label_that_the_network_excludes_still_pulls():
+    scores = torch.zeros(1, 3, 4, 4)
+    scores[:, 0] = 60.0  # certain that all is class 0: probabilities of the others are 0 in single precision
+    scores.requires_grad_()
+    allowed = torch.tensor([[[1.0, 0, 0], [0, 0, 0], [0, 1.0, 1.0]]])
+    loss = partial_label_loss(scores, torch.full((1, 4, 4), 2), allowed, overlap_weight=0)
+    loss.backward()
+    assert loss.item() == pytest.approx(60.0 - np.log(2), abs=1e-4)
+    assert (scores.grad[:, 0] > 0.05).all() and (scores.grad[:, 1:] < -0.02).all()
