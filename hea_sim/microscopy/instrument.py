@@ -142,7 +142,7 @@ def draw_instrument(rng: np.random.Generator) -> SemInstrument:
         counts_per_pixel=float(np.exp(rng.uniform(np.log(30), np.log(3000)))),
         detector_noise=float(rng.uniform(0, 0.03)),
         noise_px=sometimes(0.4, 0.3, 1.2),
-        scan_line_noise=float(rng.uniform(0, 0.012)) * (rng.random() < 0.6),
+        scan_line_noise=float(rng.uniform(0, 0.012)) * (rng.random() < 0.6) + sometimes(0.08, 0.0, 0.03),
         gain=float(rng.uniform(0.7, 1.6)),
         offset=float(rng.uniform(-0.12, 0.15)),
         grey_levels=int(rng.choice([32, 64, 128, 256])) if rng.random() < 0.3 else 256,

@@ -13,17 +13,17 @@ import numpy as np
 @numba.njit(cache=True, fastmath=True)
 def paint_particle(
     depth: np.ndarray, owner: np.ndarray, number: int, row: float, column: float, radius: np.ndarray, slope: np.ndarray
-) -> None:
+) -> int:
     """Raise `depth` (rows, columns) to that of one particle, and make it the owner where it is the deepest.
 
-    `radius` (points,) in pixels over the angle from the column axis; `slope` = sqrt(1 + (R'/R)^2) likewise.
+    `radius` (points,) in pixels over the angle from the column axis; `slope` = sqrt(1 + (R'/R)^2) likewise. Returns how
+    many pixels lie in a particle now that did not before.
     """
     rows, columns = depth.shape
     reach = radius.max() + 12.0
     top, bottom = max(0, int(row - reach)), min(rows, int(row + reach) + 2)
     left, right = max(0, int(column - reach)), min(columns, int(column + reach) + 2)
-    n = radius.size
-    per_angle = n / (2.0 * np.pi)
+    covered = 0
     for y in range(top, bottom):
         dy = y - row
         for x in range(left, right):
@@ -31,19 +31,26 @@ def paint_particle(
             r = np.sqrt(dy * dy + dx * dx)
             if r > reach:
                 continue
-            t = np.arctan2(dy, dx) * per_angle
-            if t < 0.0:
-                t += n
-            k = int(t)
-            f = t - k
-            k = k % n
-            m = (k + 1) % n
+            k, m, f = _between(radius.size, dy, dx)
             edge = radius[k] + f * (radius[m] - radius[k])
             d = (edge - r) / (slope[k] + f * (slope[m] - slope[k]))
             if d > depth[y, x]:
-                depth[y, x] = d
                 if d > 0.0:
                     owner[y, x] = number
+                    if depth[y, x] <= 0.0:
+                        covered += 1
+                depth[y, x] = d
+    return covered
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _between(n: int, dy: float, dx: float) -> tuple[int, int, float]:
+    """Give the two of `n` outline points between which a direction lies, and its place from the first to the second."""
+    t = np.arctan2(dy, dx) * (n / (2.0 * np.pi))
+    if t < 0.0:
+        t += n
+    k = int(t)
+    return k % n, (k + 1) % n, t - k
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -59,23 +66,42 @@ def place_particles(
 ) -> int:
     """Place particles one after the other where none is nearer than `gap`; stop after `room` pixels; count them.
 
-    `places` (n, 2) are tried in order, `radii` and `slopes` (n, points), `gap` (n,) in pixels.
+    `places` (n, 2) are tried in order, `radii` and `slopes` (n, points), `gap` (n,) in pixels. What was drawn before
+    keeps its distance by `depth`, which must be known as far as these particles reach.
     """
     rows, columns = depth.shape
-    placed, used = 0, 0.0
+    placed, covered = 0, 0
+    taken = np.empty(places.shape[0], np.int64)
     for i in range(places.shape[0]):
         row, column = places[i, 0], places[i, 1]
         y = min(max(int(row), 0), rows - 1)
         x = min(max(int(column), 0), columns - 1)
-        largest = radii[i].max()
-        if depth[y, x] > -(largest + gap[i]):
+        if depth[y, x] > -(radii[i].max() + gap[i]) or not _apart(i, taken[:placed], places, radii, gap[i]):
             continue
+        taken[placed] = i
         placed += 1
-        paint_particle(depth, owner, first + placed, row, column, radii[i], slopes[i])
-        used += np.pi * radii[i].mean() ** 2
-        if used > room:
+        covered += paint_particle(depth, owner, first + placed, row, column, radii[i], slopes[i])
+        if covered > room:
             break
     return placed
+
+
+@numba.njit(cache=True, fastmath=True)
+def _apart(i: int, taken: np.ndarray, places: np.ndarray, radii: np.ndarray, gap: float) -> bool:
+    """Tell whether particle `i` keeps its distance from those placed, measured along the line between the centres."""
+    largest = radii[i].max()
+    for j in taken:
+        dy, dx = places[i, 0] - places[j, 0], places[i, 1] - places[j, 1]
+        away = np.sqrt(dy * dy + dx * dx)
+        if away > largest + radii[j].max() + gap:
+            continue
+        k, m, f = _between(radii.shape[1], dy, dx)
+        reach = radii[j, k] + f * (radii[j, m] - radii[j, k])
+        k, m, f = _between(radii.shape[1], -dy, -dx)
+        reach += radii[i, k] + f * (radii[i, m] - radii[i, k])
+        if away < reach + gap:
+            return False
+    return True
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -9,7 +9,9 @@ particles of three pixels keep their true size under any later blur.
 | gamma' particles that keep a distance | `Population(packing="apart")`, random sequential placing |
 | dense secondary gamma', cuboids, merged shapes | `Population(packing="cells")`, a disturbed grid, channels may close |
 | bright or dark seam of an etched step | `rim`, `inner_rim` |
-| light from one side | `relief` |
+| pits, dark in the middle and fading out towards their edge | `softness` of a population |
+| light from one side, on the edge, outside or inside of it | `relief`, `relief_offset_px` |
+| bright or dark patches inside particles | `patches` |
 | particles below the surface, in the picture but not in the truth | `ghosts` |
 | dirt, scratches | `dirt`, `scratches` |
 | another phase or the rim of the specimen, without precipitates | `foreign`, over a part of the field |
@@ -33,6 +35,8 @@ MATRIX, SMALL, LARGE = 0, 1, 2
 TWO_POPULATIONS = {MATRIX: "matrix", SMALL: "small precipitate", LARGE: "large precipitate"}
 ONE_POPULATION = {MATRIX: "matrix", LARGE: "precipitate"}
 _FAR = np.float32(-1e3)
+#: Places tried for particles; more would cost seconds a picture.
+_MOST_PLACES = 16_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,8 @@ class Population:
     `spread` is the standard deviation of the logarithm of the diameter, `aspect` the mean ratio of width to length,
     `squareness` runs from 0 (ellipse) to 1 (square with round corners), `roughness` is the relative amplitude of the
     outline's waves. For cells, `fill` is the share of cells that hold a particle, `channel_px` the mean width of the
-    channels, `merging` how strongly that width varies, so that channels close on the way.
+    channels, `merging` how strongly that width varies, so that channels close on the way. `softness` is the part of the
+    mean radius over which the contrast grows from nothing at the outline (by 1 - 1/e); 0 for a sharp step.
     """
 
     packing: Literal["apart", "cells"] = "apart"
@@ -60,13 +65,20 @@ class Population:
     merging: float = 0.3
     disorder: float = 0.6
     contrast: float = -0.2
+    softness: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.diameter_px >= 1 and 0 < self.aspect <= 1 and 0 <= self.fraction <= 0.9 and 0 <= self.fill <= 1):
+        if not (
+            self.diameter_px >= 1
+            and 0 < self.aspect <= 1
+            and 0 <= self.fraction <= 0.9
+            and 0 <= self.fill <= 1
+            and 0 <= self.softness <= 1
+        ):
             raise InputError(
                 f"population: diameter_px {self.diameter_px}, aspect {self.aspect}, fraction {self.fraction}, fill"
-                f" {self.fill}; wanted a diameter of at least 1 px, an aspect in (0, 1], a fraction up to 0.9 and a"
-                " fill up to 1"
+                f" {self.fill}, softness {self.softness}; wanted a diameter of at least 1 px, an aspect in (0, 1], a"
+                " fraction up to 0.9, a fill and a softness up to 1"
             )
 
 
@@ -80,11 +92,14 @@ class Surface:
     inner_rim_px: float = 3.0
     relief: float = 0.0
     relief_px: float = 1.5
+    relief_offset_px: float = 0.0
     relief_angle_deg: float = 90.0
     matrix_texture: float = 0.01
     texture_px: float = 20.0
     streaks: float = 0.0
     particle_spread: float = 0.1
+    patches: float = 0.0
+    patch_px: float = 10.0
     ghosts: int = 0
     ghost_contrast: float = -0.06
     ghost_diameter_px: float = 20.0
@@ -202,7 +217,7 @@ def _place_apart(canvas: _Canvas, population: Population, rng: np.random.Generat
     rows, columns = canvas.depth.shape
     area = np.pi / 4 * population.diameter_px**2 * np.exp(population.spread**2)
     wanted = max(1, round(population.fraction * rows * columns / area))
-    n = min(2 * wanted + 8, 4000)
+    n = min(2 * wanted + 8, _MOST_PLACES)
     margin = population.diameter_px / 2
     places = rng.uniform((-margin, -margin), (rows + margin, columns + margin), (n, 2))
     if population.clustering > 0:
@@ -228,8 +243,8 @@ def _grow_cells(canvas: _Canvas, population: Population, rng: np.random.Generato
     coarse = (rows // step + 2, columns // step + 2)
     y, x = (step * part for part in np.mgrid[: coarse[0], : coarse[1]].astype(np.float32))
     bend = 0.18 * spacing * population.disorder
-    y += bend * smooth_noise(rng, coarse, 1.55 * spacing / step) - rows / 2
-    x += bend * smooth_noise(rng, coarse, 1.55 * spacing / step) - columns / 2
+    y += bend * _wavy(rng, coarse, 1.55 * spacing / step) - rows / 2
+    x += bend * _wavy(rng, coarse, 1.55 * spacing / step) - columns / 2
     u = (x * np.cos(turn) + y * np.sin(turn)) * stretch
     v = (y * np.cos(turn) - x * np.sin(turn)) / stretch
     u -= u.min() - 3 * spacing
@@ -243,13 +258,17 @@ def _grow_cells(canvas: _Canvas, population: Population, rng: np.random.Generato
     measure_cells(depth, owner, u, v, seeds, present, spacing, rounding)
     half = population.channel_px / 2
     # Where half the width is negative the two cells grow together.
-    depth -= half * (1 + 1.5 * population.merging * smooth_noise(rng, coarse, 1.2 * spacing / step))
+    depth -= half * (1 + 1.5 * population.merging * _wavy(rng, coarse, 1.2 * spacing / step))
     edge = population.roughness * population.diameter_px
-    depth -= edge * smooth_noise(rng, coarse, (0.5 * spacing + 5) / step)
+    depth -= edge * _wavy(rng, coarse, (0.5 * spacing + 5) / step)
     canvas.depth[:] = enlarge(depth, (rows, columns), float(step))
     nearest = (np.arange(rows)[:, None] // step, np.arange(columns)[None, :] // step)
     canvas.owner[:] = np.where(canvas.depth > 0, owner[nearest], 0)
     canvas.n = nu * nv + 1
+
+
+def _wavy(rng: np.random.Generator, shape: tuple[int, int], wavelength_px: float) -> np.ndarray:
+    return smooth_noise(rng, shape, max(wavelength_px, 2.0))
 
 
 def _grey(
@@ -269,25 +288,35 @@ def _grey(
     own = spread[np.minimum(canvas.owner, canvas.n + 1)]
     matrix = MATRIX_LEVEL + surface.matrix_texture * smooth_noise(rng, shape, surface.texture_px)
     matrix += _not_in_the_truth(surface, shape, rng)
-    inside = large.contrast * own
+    inside = large.contrast * own * _bowl(coarse, large)
     if surface.streaks:
         inside = inside + surface.streaks * _streaks(rng, shape)
+    if surface.patches:
+        inside = inside + surface.patches * np.maximum(smooth_noise(rng, shape, surface.patch_px), 0)
     grey = matrix + cover_large * inside
     if small is not None:
-        grey += cover_small * small.contrast * own
+        grey += cover_small * small.contrast * own * _bowl(canvas.depth, small)
     if surface.rim:
         grey += surface.rim * (1 - cover) * np.exp(np.minimum(coarse, 0) / surface.rim_px)
     if surface.inner_rim:
         grey += surface.inner_rim * cover * np.exp(-np.maximum(canvas.depth, 0) / surface.inner_rim_px)
     if surface.relief:
-        grey += surface.relief * _relief(cover, surface)
+        grey += surface.relief * _relief(canvas.depth, surface)
     _lay_on_top(grey, surface, rng)
     return np.clip(grey, 0.0, 1.2).astype(np.float32)
 
 
-def _relief(cover: np.ndarray, surface: Surface) -> np.ndarray:
-    """Light the steps at the outlines from one side."""
-    soft = ndimage.gaussian_filter(cover, surface.relief_px)
+def _bowl(depth: np.ndarray, population: Population) -> np.ndarray:
+    """Give how much of its contrast a particle shows at a depth, 0 to 1."""
+    if population.softness == 0:
+        return np.ones((), np.float32)
+    over = max(0.5 * population.softness * population.diameter_px, 0.5)
+    return np.asarray(1 - np.exp(-np.maximum(depth, 0) / np.float32(over)), np.float32)
+
+
+def _relief(depth: np.ndarray, surface: Surface) -> np.ndarray:
+    """Light the steps, which lie an offset outside the outlines, from one side."""
+    soft = ndimage.gaussian_filter(np.clip(depth + (0.5 + surface.relief_offset_px), 0, 1), surface.relief_px)
     angle = np.deg2rad(surface.relief_angle_deg)
     slope = np.zeros_like(soft)
     slope[1:-1] += (soft[2:] - soft[:-2]) * np.float32(np.sin(angle) / 2)

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from hea_sim.errors import HEAError, InputError
+from hea_sim.microscopy.noise_fields import enlarge
 from hea_sim.microscopy.particle_kernels import measure_cells, paint_particle
 from hea_sim.microscopy.precipitates import LARGE, SMALL, Population, Surface, draw_precipitates
 from hea_sim.microscopy.random_fields import draw_field
 from hea_sim.microscopy.random_precipitates import random_precipitates
 from hea_sim.microscopy.scenes import MATRIX_LEVEL, Scene
-from hea_sim.microscopy.noise_fields import enlarge
 
 #: Particles against the matrix, and nothing else in the picture.
 PLAIN = Surface(matrix_texture=0.0, particle_spread=0.0)
@@ -81,6 +81,34 @@ def test_particles_apart_are_whole():
     for number, place in enumerate(ndimage.find_objects(scene.instances), 1):
         if place is not None:
             assert ndimage.label(scene.instances[place] == number, np.ones((3, 3)))[1] == 1
+
+
+@pytest.mark.parametrize("diameter_px", [6.0, 40.0, 70.0])
+def test_particles_apart_keep_their_gap(diameter_px):
+    gap_px = 3.0
+    scene = draw(3, (320, 320), diameter_px=diameter_px, spread=0.0, roughness=0.0, aspect=1.0, fraction=0.3,
+                 gap_px=gap_px)  # fmt: skip
+    numbers = np.unique(scene.instances)[1:]
+    assert len(numbers) > 4
+    for number in numbers:
+        away = ndimage.distance_transform_edt(scene.instances != number)
+        others = away[(scene.instances > 0) & (scene.instances != number)]
+        area = (scene.instances == number).sum()
+        assert others.min() > 0.99  # never touch; gaps are drawn from 0 to twice gap_px
+        assert area <= np.pi / 4 * (1.25 * diameter_px) ** 2
+
+
+def test_a_soft_particle_fades_out_at_its_edge():
+    knobs = {"diameter_px": 30.0, "spread": 0.0, "roughness": 0.0, "fraction": 0.1, "contrast": -0.3}
+    plain = Surface(matrix_texture=0.0, particle_spread=0.0)
+    sharp, soft = (draw(4, (128, 128), surface=plain, softness=s, **knobs) for s in (0.0, 0.4))
+    np.testing.assert_array_equal(sharp.labels, soft.labels)
+    depth = ndimage.distance_transform_edt(sharp.labels > 0)
+    shown = lambda scene, ring: float((scene.reflectance[ring] - MATRIX_LEVEL).mean())  # noqa: E731
+    ring = (depth > 5.5) & (depth < 6.5)
+    # 6 px deep by the distance to pixel centres outside is 5.5 px from the outline; 0.4 x 15 px is the scale.
+    assert shown(soft, ring) == pytest.approx(-0.3 * (1 - np.exp(-5.5 / 6)), abs=0.02)
+    assert shown(sharp, ring) == pytest.approx(-0.3, abs=1e-6)
 
 
 def test_small_particles_lie_outside_large_ones():
@@ -152,12 +180,15 @@ populations = st.builds(
     merging=st.floats(0, 1),
     disorder=st.floats(0, 1),
     contrast=st.floats(-0.5, 0.5),
+    softness=st.floats(0, 1),
 )
 surfaces = st.builds(
     Surface,
     rim=st.floats(-0.3, 0.3),
     inner_rim=st.floats(-0.3, 0.3),
     relief=st.floats(0, 0.3),
+    relief_offset_px=st.floats(-3, 3),
+    patches=st.floats(-0.2, 0.3),
     streaks=st.floats(0, 0.1),
     ghosts=st.integers(0, 5),
     dirt=st.integers(0, 3),
@@ -208,7 +239,8 @@ def test_painted_depth_is_that_of_plain_numpy():
     slope = np.sqrt(1 + (-4.5 * np.sin(3 * angle) / radius) ** 2).astype(np.float32)
     depth, owner = np.full((48, 40), -1e3, np.float32), np.zeros((48, 40), np.int32)
     row, column = 20.3, 17.8
-    paint_particle(depth, owner, 7, row, column, radius, slope)
+    covered = paint_particle(depth, owner, 7, row, column, radius, slope)
+    assert covered == (owner == 7).sum() == (depth > 0).sum()
 
     y, x = np.mgrid[:48, :40]
     r = np.hypot(y - row, x - column)

@@ -27,7 +27,7 @@ from hea_vision.segmentation.training import SegmenterTraining, train_segmenter
 #: Names under which the models stand in the registry.
 NAMES = {"precipitates": "precipitates-virtual", "grains": "grains", "phases": "phases", "columns": "columns"}
 #: Squares to learn from; more help still, see the log beside the weights.
-EXAMPLES = {"precipitates": 18_400, "grains": 12_800, "phases": 12_800, "columns": 4_800}
+EXAMPLES = {"precipitates": 32_000, "grains": 12_800, "phases": 12_800, "columns": 4_800}
 _CALIBRATION_SEED, _SCORE_SEED, _KNOWN_SEED = 2_000_003, 3_000_017, 4_000_037
 _IMAGES = 24
 _KNOWN = 96
