@@ -22,7 +22,7 @@ from scipy.spatial import cKDTree
 from hea_sim.errors import InputError
 from hea_sim.microscopy.column_kernels import add_peaks
 from hea_sim.microscopy.noise_fields import smooth_noise
-from hea_sim.microscopy.phase_contrast import checked_px
+from hea_sim.microscopy.ranges import checked_px
 from hea_sim.microscopy.scenes import Scene, checked_shape
 from hea_sim.microscopy.shapes import add_ellipses, empty_distance
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hea_sim.errors import InputError, unknown_name
 from hea_sim.microscopy.noise_fields import smooth_noise
-from hea_sim.microscopy.phase_contrast import checked_fraction, checked_px
+from hea_sim.microscopy.ranges import checked, checked_fraction, checked_px
 from hea_sim.microscopy.scenes import Scene
 from hea_sim.microscopy.shapes import add_ellipses, add_strokes, coverage, empty_distance
 
@@ -205,8 +205,7 @@ def _opened(rng: np.random.Generator, path: np.ndarray, width_px: float, *, root
 
 def _check_levels(what: str, **values: float) -> None:
     for name, value in values.items():
-        if not 0 <= value <= 1:
-            raise InputError(f"{what}: {name} is {value}; wanted a number from 0 to 1")
+        checked(value, f"{what}: {name}", 0, 1)
 
 
 def _covered(

@@ -10,18 +10,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from hea_sim.errors import InputError, unknown_name
+from hea_sim.errors import unknown_name
 from hea_sim.microscopy.noise_fields import smooth_noise
-from hea_sim.microscopy.phase_contrast import (
-    PhaseContrast,
-    checked_fraction,
-    checked_px,
-    level_distance,
-    random_contrast,
-    two_phases,
-)
+from hea_sim.microscopy.phase_contrast import PhaseContrast, level_distance, random_contrast, two_phases
+from hea_sim.microscopy.ranges import LONGEST_PX, check_ranges, checked_fraction
 from hea_sim.microscopy.scenes import Scene, checked_shape
 from hea_sim.microscopy.shapes import add_strokes, empty_distance
 from hea_sim.microscopy.tessellation import paint, scatter_seeds, wavy_places
@@ -30,63 +26,53 @@ from hea_sim.microscopy.tessellation import paint, scatter_seeds, wavy_places
 DENDRITE_SECTIONS = ("arms", "cells")
 
 
-def draw_dendrites(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    *,
-    section: str = "arms",
-    dendrite_size_px: float = 250.0,
-    secondary_spacing_px: float = 20.0,
-    second_fraction: float = 0.3,
-    roughness: float = 0.12,
-    segregation: float = 0.1,
-    contrast: PhaseContrast | None = None,
-) -> Scene:
-    """Draw dendrites (class 0) with a second phase (class 1) between their arms.
+@dataclass(frozen=True, kw_only=True)
+class Dendrites:
+    """Describe dendrites; lengths in pixels.
 
-    Parameters
-    ----------
-    rng
-        Draws everything.
-    shape
-        Rows and columns.
-    section
-        One of `DENDRITE_SECTIONS`.
-    dendrite_size_px
-        Diameter of the circle of the mean area of a dendrite.
-    secondary_spacing_px
-        Distance between neighbouring secondary arms.
-    second_fraction
-        Area fraction between the arms, exact to a pixel.
-    roughness
-        Rms unevenness of arm surfaces, in spacings.
-    segregation
-        Relative change of grey from the middle of an arm to its surface, towards the grey of the second phase.
-    contrast
-        Grey levels.
+    `section` is one of `DENDRITE_SECTIONS`; `dendrite_size_px` the diameter of the circle of the mean area of a
+    dendrite; `secondary_spacing_px` the distance between neighbouring secondary arms; `second_fraction` the area
+    fraction between the arms, exact to a pixel; `roughness` the rms unevenness of arm surfaces, in spacings;
+    `segregation` the relative change of grey from the middle of an arm to its surface, towards the grey of the second
+    phase.
     """
+
+    section: str = "arms"
+    dendrite_size_px: float = 250.0
+    secondary_spacing_px: float = 20.0
+    second_fraction: float = 0.3
+    roughness: float = 0.12
+    segregation: float = 0.1
+    contrast: PhaseContrast = field(default_factory=PhaseContrast)
+
+    def __post_init__(self) -> None:
+        if self.section not in DENDRITE_SECTIONS:
+            raise unknown_name("section of dendrites", self.section, DENDRITE_SECTIONS)
+        check_ranges(
+            "dendrites", self, secondary_spacing_px=(4, LONGEST_PX), roughness=(0, 0.5), segregation=(0, 0.5),
+            dendrite_size_px=(2 * self.secondary_spacing_px, LONGEST_PX),
+        )  # fmt: skip
+        checked_fraction(self.second_fraction, "dendrites: second phase", 0.8)
+
+
+def draw_dendrites(rng: np.random.Generator, shape: tuple[int, int], dendrites: Dendrites) -> Scene:
+    """Draw dendrites (class 0) with a second phase (class 1) between their arms; classes of `PHASE_CLASSES`."""
     shape = checked_shape(shape)
-    if section not in DENDRITE_SECTIONS:
-        raise unknown_name("section of dendrites", section, DENDRITE_SECTIONS)
-    checked_px(secondary_spacing_px, "dendrites: secondary_spacing_px", 4)
-    checked_px(dendrite_size_px, "dendrites: dendrite_size_px", 2 * secondary_spacing_px)
-    checked_fraction(second_fraction, "dendrites: second phase", 0.8)
-    for name, value in (("roughness", roughness), ("segregation", segregation)):
-        if not 0 <= value <= 0.5:
-            raise InputError(f"dendrites: {name} is {value}; wanted a number from 0 to 0.5")
-    draw = _arms if section == "arms" else _cores
-    depth = draw(rng, shape, dendrite_size_px, secondary_spacing_px)
-    if roughness > 0:
-        depth = depth + roughness * secondary_spacing_px * smooth_noise(rng, shape, max(secondary_spacing_px, 4.0))
+    d = dendrites
+    draw = _arms if d.section == "arms" else _cores
+    depth = draw(rng, shape, d.dendrite_size_px, d.secondary_spacing_px)
+    if d.roughness > 0:
+        uneven = smooth_noise(rng, shape, max(d.secondary_spacing_px, 4.0))
+        depth = depth + d.roughness * d.secondary_spacing_px * uneven
     # Pixels deeper than the surface are dendrite: those that lie nearest to the middle of an arm.
-    surface = np.quantile(depth, 1 - second_fraction)
+    surface = np.quantile(depth, 1 - d.second_fraction)
     distance = level_distance(surface - depth)
-    t = contrast or PhaseContrast()
+    t = d.contrast
     matrix = None
-    if segregation > 0:
-        inward = np.clip(distance / (0.3 * secondary_spacing_px), 0, 1)
+    if d.segregation > 0:
+        inward = np.clip(distance / (0.3 * d.secondary_spacing_px), 0, 1)
         sign = 1.0 if t.second_level > t.matrix_level else -1.0
-        matrix = t.matrix_level * (1 - sign * segregation * (inward - 0.5))
+        matrix = t.matrix_level * (1 - sign * d.segregation * (inward - 0.5))
         matrix = matrix * (1 + t.gradient * smooth_noise(rng, shape, t.gradient_px))
     return two_phases(rng, distance, t, matrix)
 
@@ -169,9 +155,7 @@ def _cores(rng: np.random.Generator, shape: tuple[int, int], size_px: float, spa
 def random_dendrites(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     """Draw dendrites of any make, secondary spacings from 8 to 60 px."""
     spacing = float(np.exp(rng.uniform(np.log(8), np.log(60))))
-    return draw_dendrites(
-        rng,
-        shape,
+    dendrites = Dendrites(
         section=str(rng.choice(DENDRITE_SECTIONS, p=[0.6, 0.4])),
         dendrite_size_px=float(spacing * rng.uniform(5, 20)),
         secondary_spacing_px=spacing,
@@ -180,3 +164,4 @@ def random_dendrites(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
         segregation=float(rng.uniform(0, 0.15)),
         contrast=random_contrast(rng),
     )
+    return draw_dendrites(rng, shape, dendrites)

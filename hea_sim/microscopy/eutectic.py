@@ -10,88 +10,67 @@ A fault is where a lamella ends: going round it the phase gains 2 pi, as around 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from hea_sim.errors import InputError, unknown_name
+from hea_sim.errors import unknown_name
 from hea_sim.microscopy.noise_fields import smooth_noise
-from hea_sim.microscopy.phase_contrast import (
-    PhaseContrast,
-    checked_fraction,
-    checked_px,
-    level_distance,
-    random_contrast,
-    two_phases,
-)
+from hea_sim.microscopy.phase_contrast import PhaseContrast, level_distance, random_contrast, two_phases
+from hea_sim.microscopy.ranges import LONGEST_PX, check_ranges, checked_fraction
 from hea_sim.microscopy.scenes import Scene, checked_shape
 from hea_sim.microscopy.tessellation import Tiling, paint, scatter_seeds, wavy_places
 
 EUTECTIC_KINDS = ("lamellar", "rod")
 
 
-def draw_eutectic(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    *,
-    kind: str = "lamellar",
-    spacing_px: float = 12.0,
-    second_fraction: float = 0.4,
-    colony_size_px: float = 150.0,
-    spacing_spread: float = 0.15,
-    waviness: float = 0.2,
-    faults: float = 3.0,
-    contrast: PhaseContrast | None = None,
-) -> Scene:
-    """Draw a eutectic; classes of `PHASE_CLASSES`.
+@dataclass(frozen=True, kw_only=True)
+class Eutectic:
+    """Describe a eutectic; lengths in pixels.
 
-    Parameters
-    ----------
-    rng
-        Draws everything.
-    shape
-        Rows and columns.
-    kind
-        One of `EUTECTIC_KINDS`.
-    spacing_px
-        Mean distance from one lamella (rod) to the next of its kind.
-    second_fraction
-        Area fraction of the second phase; of rods exact, of lamellae in the mean over many.
-    colony_size_px
-        Mean diameter of colonies of one direction.
-    spacing_spread
-        Std of the logarithm of the spacing from colony to colony, as of other cuts through them.
-    waviness
-        Rms displacement of lamellae, in spacings.
-    faults
-        Number of ends of lamellae on 100 x 100 pixels; they come in pairs.
-    contrast
-        Grey levels.
+    `kind` is one of `EUTECTIC_KINDS`; `spacing_px` the mean distance from one lamella (rod) to the next of its kind;
+    `second_fraction` the area fraction of the second phase, of rods exact, of lamellae in the mean over many;
+    `colony_size_px` the mean diameter of colonies of one direction; `spacing_spread` the std of the logarithm of the
+    spacing from colony to colony, as of other cuts through them; `waviness` the rms displacement of lamellae, in
+    spacings; `faults` the number of ends of lamellae on 100 x 100 pixels, which come in pairs.
     """
+
+    kind: str = "lamellar"
+    spacing_px: float = 12.0
+    second_fraction: float = 0.4
+    colony_size_px: float = 150.0
+    spacing_spread: float = 0.15
+    waviness: float = 0.2
+    faults: float = 3.0
+    contrast: PhaseContrast = field(default_factory=PhaseContrast)
+
+    def __post_init__(self) -> None:
+        if self.kind not in EUTECTIC_KINDS:
+            raise unknown_name("kind of eutectic", self.kind, EUTECTIC_KINDS)
+        check_ranges(
+            "eutectic", self, spacing_px=(3, LONGEST_PX), colony_size_px=(16, LONGEST_PX), spacing_spread=(0, 1),
+            waviness=(0, 1), faults=(0, 200),
+        )  # fmt: skip
+        checked_fraction(self.second_fraction, "eutectic: second phase")
+
+
+def draw_eutectic(rng: np.random.Generator, shape: tuple[int, int], eutectic: Eutectic) -> Scene:
+    """Draw a eutectic; classes of `PHASE_CLASSES`."""
     shape = checked_shape(shape)
-    if kind not in EUTECTIC_KINDS:
-        raise unknown_name("kind of eutectic", kind, EUTECTIC_KINDS)
-    checked_px(spacing_px, "eutectic: spacing_px", 3)
-    checked_px(colony_size_px, "eutectic: colony_size_px", 16)
-    checked_fraction(second_fraction, "eutectic: second phase")
-    for name, value, most in (
-        ("spacing_spread", spacing_spread, 1),
-        ("waviness", waviness, 1),
-        ("faults", faults, 200),
-    ):
-        if not 0 <= value <= most:
-            raise InputError(f"eutectic: {name} is {value}; wanted a number from 0 to {most}")
-    colonies = _colonies(rng, shape, colony_size_px)
-    angle, spacing = _directions(rng, colonies, spacing_px, spacing_spread)
-    if kind == "lamellar":
-        phase = _phase(rng, colonies, angle, spacing, waviness, faults)
+    e = eutectic
+    colonies = _colonies(rng, shape, e.colony_size_px)
+    angle, spacing = _directions(rng, colonies, e.spacing_px, e.spacing_spread)
+    if e.kind == "lamellar":
+        phase = _phase(rng, colonies, angle, spacing, e.waviness, e.faults)
         wrapped = np.abs((phase + np.pi) % (2 * np.pi) - np.pi)
-        distance = (wrapped - np.pi * second_fraction) * (spacing / (2 * np.pi))[colonies.cell]
+        distance = (wrapped - np.pi * e.second_fraction) * (spacing / (2 * np.pi))[colonies.cell]
     else:
         rows = spacing * np.sqrt(0.75)
-        one, two = (_phase(rng, colonies, angle + turn, rows, 0.4 * waviness, 0.0) for turn in (0.0, 2 * np.pi / 3))
+        one, two = (_phase(rng, colonies, angle + turn, rows, 0.4 * e.waviness, 0.0) for turn in (0.0, 2 * np.pi / 3))
         # Three waves whose phases sum to zero: rods on a hexagonal lattice, wherever it bends.
-        field = -np.cos(one) - np.cos(two) - np.cos(one + two)
-        distance = level_distance(field - np.quantile(field, second_fraction))
-    return two_phases(rng, distance.astype(np.float32), contrast or PhaseContrast())
+        waves = -np.cos(one) - np.cos(two) - np.cos(one + two)
+        distance = level_distance(waves - np.quantile(waves, e.second_fraction))
+    return two_phases(rng, distance.astype(np.float32), e.contrast)
 
 
 def _colonies(rng: np.random.Generator, shape: tuple[int, int], size_px: float) -> Tiling:
@@ -155,9 +134,7 @@ def _box(row: float, column: float, reach: float, shape: tuple[int, int]) -> tup
 def random_eutectic(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     """Draw a eutectic of any make, spacings from 4 to 40 px."""
     spacing = float(np.exp(rng.uniform(np.log(4), np.log(40))))
-    return draw_eutectic(
-        rng,
-        shape,
+    eutectic = Eutectic(
         kind=str(rng.choice(EUTECTIC_KINDS, p=[0.75, 0.25])),
         spacing_px=spacing,
         second_fraction=float(rng.uniform(0.2, 0.6)),
@@ -167,3 +144,4 @@ def random_eutectic(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
         faults=float(min(rng.uniform(0, 2) * 1e4 / (spacing * 8) ** 2, 20)),
         contrast=random_contrast(rng),
     )
+    return draw_eutectic(rng, shape, eutectic)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hea_sim.errors import InputError
 from hea_sim.microscopy.grain_forms import GrainMap
 from hea_sim.microscopy.noise_fields import smooth_noise
+from hea_sim.microscopy.ranges import check_ranges
 from hea_sim.microscopy.scenes import MATRIX_LEVEL
 from hea_sim.microscopy.shapes import add_ellipses, coverage, empty_distance
 
@@ -67,11 +67,11 @@ class GrainContrast:
     def __post_init__(self) -> None:
         wide = {"line_width_px", "pits", "inclusions", "junction_px", "island_px"}
         positive = {"line_softness_px": 0.5, "pit_px": 0.5, "inclusion_px": 0.5}
-        for name in self.__dataclass_fields__:
-            value, low = getattr(self, name), positive.get(name, 0.0)
-            high = 100.0 if name in wide or name in positive else 1.0
-            if not low <= value <= high:
-                raise InputError(f"grain contrast: {name} is {value}; wanted a number from {low:g} to {high:g}")
+        ranges = {
+            name: (positive.get(name, 0.0), 100.0 if name in wide or name in positive else 1.0)
+            for name in self.__dataclass_fields__
+        }
+        check_ranges("grain contrast", self, **ranges)
 
 
 def grey_levels(rng: np.random.Generator, grains: GrainMap, contrast: GrainContrast) -> np.ndarray:

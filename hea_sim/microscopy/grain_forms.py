@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from hea_sim.errors import InputError
+from hea_sim.microscopy.ranges import check_ranges, checked_px
 from hea_sim.microscopy.tessellation import (
     REACH_PX,
     Tiling,
@@ -53,14 +54,11 @@ class GrainForm:
     colony_size_px: float = 0.0
 
     def __post_init__(self) -> None:
-        ranges = {
-            "size_spread": (0, 1.0), "relaxation_steps": (0, 50), "waviness_length_px": (2, 1e6),
-            "elongation": (1, 20), "elongation_deg": (-360, 360), "fused_fraction": (0, 1), "twinned_fraction": (0, 1),
-            "twin_width_px": (_LEAST_TWIN_PX, 1e6), "twin_bands": (1, 50), "potts_sweeps": (0, 10_000),
-        }  # fmt: skip
-        for name, (low, high) in ranges.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"grains: {name} is {getattr(self, name)}; wanted a number from {low} to {high}")
+        check_ranges(
+            "grains", self, size_spread=(0, 1), relaxation_steps=(0, 50), waviness_length_px=(2, 1e6),
+            elongation=(1, 20), elongation_deg=(-360, 360), fused_fraction=(0, 1), twinned_fraction=(0, 1),
+            twin_width_px=(_LEAST_TWIN_PX, 1e6), twin_bands=(1, 50), potts_sweeps=(0, 10_000),
+        )  # fmt: skip
         if self.colony_size_px != 0 and not self.colony_size_px >= 16:
             raise InputError(f"grains: colony_size_px is {self.colony_size_px}; wanted 0 (none) or at least 16")
 
@@ -84,8 +82,7 @@ class GrainMap:
 
 def form_grains(rng: np.random.Generator, shape: tuple[int, int], size_px: float, form: GrainForm) -> GrainMap:
     """Draw grains whose mean area is that of a circle of `size_px`."""
-    if not 4 <= size_px <= 1e5:
-        raise InputError(f"grains: grain_size_px is {size_px}; wanted a number from 4 to 100000")
+    checked_px(size_px, "grains: grain_size_px", 4, 1e5)
     if form.colony_size_px:
         tiling, grains = _laths(rng, shape, size_px, form)
     else:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from hea_sim.errors import InputError
 from hea_sim.microscopy.noise_fields import smooth_noise
+from hea_sim.microscopy.ranges import LONGEST_PX, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +44,27 @@ class SemInstrument:
     grey_levels: int = 256
 
     def __post_init__(self) -> None:
-        if not (self.counts_per_pixel >= 1 and self.blur_px >= 0 and self.gamma > 0 and self.grey_levels >= 2):
-            raise InputError(
-                f"instrument: counts_per_pixel {self.counts_per_pixel}, blur_px {self.blur_px}, gamma {self.gamma},"
-                f" grey_levels {self.grey_levels}; wanted at least one count, no negative blur, a positive gamma and"
-                " two grey levels"
-            )
+        check_ranges(
+            "instrument",
+            self,
+            gamma=(0.05, 20),
+            shading=(0, 2),
+            shading_px=(2, LONGEST_PX),
+            curtaining=(0, 2),
+            curtain_px=(0, LONGEST_PX),
+            charging=(0, 5),
+            blur_px=(0, 200),
+            astigmatism=(0, 1),
+            drift_px=(0, LONGEST_PX),
+            vibration_px=(0, LONGEST_PX),
+            counts_per_pixel=(1, 1e12),
+            detector_noise=(0, 2),
+            noise_px=(0, 200),
+            scan_line_noise=(0, 2),
+            gain=(0, 100),
+            offset=(-5, 5),
+            grey_levels=(2, 2**24),
+        )
 
 
 def photograph(reflectance: np.ndarray, instrument: SemInstrument, rng: np.random.Generator) -> np.ndarray:

@@ -2,78 +2,68 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.microscopy.noise_fields import smooth_noise
-from hea_sim.microscopy.phase_contrast import PHASE_CLASSES, checked_px
+from hea_sim.microscopy.phase_contrast import PHASE_CLASSES
+from hea_sim.microscopy.ranges import LONGEST_PX, check_ranges
 from hea_sim.microscopy.scenes import Scene, checked_shape
 from hea_sim.microscopy.shapes import coverage
 
 
-def draw_layers(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    *,
-    levels: tuple[float, float, float] = (0.85, 0.4, 0.5),
-    thickness_px: float = 120.0,
-    position: float = 0.5,
-    tilt_deg: float = 3.0,
-    roughness_px: float = 6.0,
-    roughness_length_px: float = 80.0,
-    texture: float = 0.03,
-    texture_px: float = 40.0,
-) -> Scene:
-    """Draw a layer (class 1) between two others (class 0), one below the other.
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Describe a layer between two others; lengths in pixels.
 
-    Parameters
-    ----------
-    rng
-        Draws everything.
-    shape
-        Rows and columns.
-    levels
-        Grey levels from top to bottom.
-    thickness_px
-        Mean thickness of the layer, across it.
-    position
-        Where its middle is, 0 top to 1 bottom.
-    tilt_deg
-        Slope of the layer.
-    roughness_px, roughness_length_px
-        Rms and wavelength of the unevenness of either interface.
-    texture, texture_px
-        Relative std and wavelength of grey inside layers.
+    `levels` are the grey levels from top to bottom; `thickness_px` is the mean thickness of the layer, across it;
+    `position` where its middle is, 0 top to 1 bottom; `tilt_deg` its slope; `roughness_px`, `roughness_length_px` rms
+    and wavelength of the unevenness of either interface; `texture`, `texture_px` relative std and wavelength of grey
+    inside layers.
     """
+
+    levels: tuple[float, float, float] = (0.85, 0.4, 0.5)
+    thickness_px: float = 120.0
+    position: float = 0.5
+    tilt_deg: float = 3.0
+    roughness_px: float = 6.0
+    roughness_length_px: float = 80.0
+    texture: float = 0.03
+    texture_px: float = 40.0
+
+    def __post_init__(self) -> None:
+        if len(self.levels) != 3 or not all(0 <= level <= 1 for level in self.levels):
+            raise InputError(f"layers: levels {self.levels}; wanted three numbers from 0 to 1")
+        check_ranges(
+            "layers", self, thickness_px=(2, LONGEST_PX), position=(0, 1), tilt_deg=(-45, 45), texture=(0, 1),
+            roughness_px=(0, 1000), roughness_length_px=(2, LONGEST_PX), texture_px=(2, LONGEST_PX),
+        )  # fmt: skip
+
+
+def draw_layers(rng: np.random.Generator, shape: tuple[int, int], layers: Layers) -> Scene:
+    """Draw a layer (class 1) between two others (class 0), one below the other; classes of `PHASE_CLASSES`."""
     shape = checked_shape(shape)
-    checked_px(thickness_px, "layers: thickness_px", 2)
-    checked_px(roughness_length_px, "layers: roughness_length_px", 2)
-    checked_px(texture_px, "layers: texture_px", 2)
-    if len(levels) != 3 or not all(0 <= level <= 1 for level in levels):
-        raise InputError(f"layers: levels {levels}; wanted three numbers from 0 to 1")
-    if not (abs(tilt_deg) <= 45 and 0 <= position <= 1 and 0 <= roughness_px <= 1000 and 0 <= texture <= 1):
-        raise InputError(
-            f"layers: tilt {tilt_deg} degrees, position {position}, roughness {roughness_px} px, texture {texture};"
-            " wanted at most 45 degrees, 0 to 1, 0 to 1000 px, 0 to 1"
-        )
-    slope = np.tan(np.radians(tilt_deg))
+    t = layers
+    slope = np.tan(np.radians(t.tilt_deg))
     columns = np.arange(shape[1])
-    middle = position * shape[0] + slope * (columns - 0.5 * shape[1])
+    middle = t.position * shape[0] + slope * (columns - 0.5 * shape[1])
     r = np.arange(shape[0], dtype=np.float32)[:, None]
     # Depth below the upper and the lower interface; an uneven interface is steeper than its tilt.
     depths = []
     for side in (-0.5, 0.5):
-        wave = roughness_px * smooth_noise(rng, (2, shape[1]), roughness_length_px)[0]
-        wave += 0.3 * roughness_px * smooth_noise(rng, (2, shape[1]), max(0.2 * roughness_length_px, 2.0))[0]
-        line = middle + side * thickness_px * np.hypot(1, slope) + wave
+        wave = t.roughness_px * smooth_noise(rng, (2, shape[1]), t.roughness_length_px)[0]
+        wave += 0.3 * t.roughness_px * smooth_noise(rng, (2, shape[1]), max(0.2 * t.roughness_length_px, 2.0))[0]
+        line = middle + side * t.thickness_px * np.hypot(1, slope) + wave
         depths.append(((r - line) / np.hypot(1, np.gradient(line))).astype(np.float32))
     # Where interfaces cross, the layer is missing.
     top, bottom = depths[0], np.minimum(depths[1], depths[0])
-    grey = np.full(shape, levels[0], np.float32)
-    for depth, level in ((top, levels[1]), (bottom, levels[2])):
+    grey = np.full(shape, t.levels[0], np.float32)
+    for depth, level in ((top, t.levels[1]), (bottom, t.levels[2])):
         grey += coverage(-depth) * (level - grey)
-    if texture > 0:
-        grey *= 1 + texture * smooth_noise(rng, shape, texture_px)
+    if t.texture > 0:
+        grey *= 1 + t.texture * smooth_noise(rng, shape, t.texture_px)
     labels = ((top >= 0) & (bottom < 0)).astype(np.uint8)
     return Scene(reflectance=np.clip(grey, 0, 1).astype(np.float32), labels=labels, classes=dict(PHASE_CLASSES))
 
@@ -84,9 +74,7 @@ def random_layers(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     away = 0.08 * np.sign(levels[1] - levels[[0, 2]])
     high = float(shape[0])
     thickness = float(rng.uniform(0.06, 0.6))
-    return draw_layers(
-        rng,
-        shape,
+    layers = Layers(
         levels=(
             float(np.clip(levels[0] - away[0], 0.12, 0.97)),
             float(levels[1]),
@@ -101,3 +89,4 @@ def random_layers(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
         texture=float(rng.uniform(0, 0.06)),
         texture_px=float(rng.uniform(8, 100)),
     )
+    return draw_layers(rng, shape, layers)

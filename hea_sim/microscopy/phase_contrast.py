@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hea_sim.errors import InputError
 from hea_sim.microscopy.noise_fields import smooth_noise
+from hea_sim.microscopy.ranges import LONGEST_PX, check_ranges
 from hea_sim.microscopy.scenes import MATRIX_LEVEL, Scene
 from hea_sim.microscopy.shapes import coverage
 
@@ -35,10 +35,9 @@ class PhaseContrast:
 
     def __post_init__(self) -> None:
         lengths = {"gradient_px": 2.0, "texture_px": 2.0, "interface_width_px": 0.0}
-        for name in self.__dataclass_fields__:
-            value, low, high = getattr(self, name), lengths.get(name, 0.0), 1e5 if name in lengths else 1.0
-            if not low <= value <= high:
-                raise InputError(f"phase contrast: {name} is {value}; wanted a number from {low:g} to {high:g}")
+        levels = ("matrix_level", "second_level", "gradient", "texture", "interface_level")
+        check_ranges("phase contrast", self, **dict.fromkeys(levels, (0.0, 1.0)))
+        check_ranges("phase contrast", self, **{name: (least, LONGEST_PX) for name, least in lengths.items()})
 
 
 def two_phases(
@@ -72,20 +71,6 @@ def level_distance(field: np.ndarray) -> np.ndarray:
     # A jump of the field (where two colonies meet) is no gentle slope, and a flat place no steep one.
     low, high = np.quantile(slope[::4, ::4], (0.02, 0.98))
     return np.asarray(field / np.clip(slope, max(low, 1e-9), max(high, 1e-9)), np.float32)
-
-
-def checked_fraction(value: float, what: str, most: float = 0.9) -> float:
-    """Give an area fraction back, or raise InputError where it is none."""
-    if not 0 < value <= most:
-        raise InputError(f"{what}: area fraction {value}; wanted a number above 0, at most {most}")
-    return float(value)
-
-
-def checked_px(value: float, what: str, least: float, most: float = 1e4) -> float:
-    """Give a length in pixels back, or raise InputError where it cannot be drawn."""
-    if not least <= value <= most:
-        raise InputError(f"{what} is {value}; wanted a number of pixels from {least:g} to {most:g}")
-    return float(value)
 
 
 def random_contrast(rng: np.random.Generator) -> PhaseContrast:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
@@ -11,13 +11,13 @@ from hea_sim.potentials.contract import SitePotential
 from hea_sim.potentials.environment import NeighbourKeeper
 
 
-class PotentialCalculator(Calculator):  # type: ignore[misc]
+class PotentialCalculator(Calculator):
     """Let ASE ask a potential for energy, site energies, forces and stress; `energy_std` in eV where it has one.
 
     The stress is in eV/A^3 in ASE's order of Voigt. Neighbours are kept over steps, see `NeighbourKeeper`.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties: list[str] = [  # noqa: RUF012
         "energy", "free_energy", "energies", "forces", "stress", "energy_std",
     ]  # fmt: skip
 

@@ -4,8 +4,9 @@ python tests/benchmarks/segment_scaling.py [--quick] [--json FILE] [--only time,
 
 Time: whole runs of the command, start and report included, on virtual micrographs of 256 x 256 pixels. Memory: the peak
 resident memory of a process that runs the command on one image, a virtual micrograph repeated to the size; `threshold`
-stands for a segmenter without cost. Speed: labels alone, one thread, beside a random forest of pixels (scikit-learn on
-multiscale features of scikit-image) that is trained here on virtual micrographs.
+stands for a segmenter without cost. Speed: labels alone, one view, one thread, beside the random forest of
+`pixel_forest` and the pixel classifiers of others (`pixel_peers`; one that is not installed is left out, with the
+reason), all taught here on the same virtual micrographs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ from hea_vision.segmentation import SEGMENTERS, known_segmenters, segment
 #: Largest image side that a segmenter which copies the image as floats is tried on.
 _LARGEST_COPIED = {"classical": 4000}
 _STUB = "threshold"
+_NETWORK = "precipitates"
+_FOREST = "random forest"
+#: Pixels of a field that a pixel classifier learns from.
+_TAUGHT_PIXELS = 5000
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
@@ -136,52 +141,54 @@ def memory_against_size(models: list[str], sides: list[int], folder: Path) -> di
     return found
 
 
-def random_forest(n_fields: int, side: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Train a forest of pixels on virtual micrographs; it is the usual tool for this work."""
-    from sklearn.ensemble import RandomForestClassifier
+def pixel_classifiers(n_fields: int, side: int) -> tuple[dict[str, Callable[[np.ndarray], np.ndarray]], dict[str, str]]:
+    """Teach pixel classifiers on virtual micrographs; give them by name, and why others are left out."""
+    # Not at the top: processes whose memory is measured import this file, too.
+    import pixel_forest
+    import pixel_peers
 
-    rng = np.random.default_rng(0)
-    x, y = [], []
-    for seed in range(n_fields):
-        drawn = draw(100 + seed, side)
-        pixels = rng.choice(drawn.image.size, 5000, replace=False)
-        x.append(pixel_features(bytes_of(drawn.image))[pixels])
-        y.append(drawn.labels.ravel()[pixels])
-    forest = RandomForestClassifier(50, min_samples_leaf=3, n_jobs=1, random_state=0)
-    forest.fit(np.concatenate(x), np.concatenate(y))
-    return lambda image: np.asarray(forest.predict(pixel_features(image))).reshape(image.shape)
+    from hea_vision.segmentation.examples import LabelledImage
 
-
-def pixel_features(image: np.ndarray) -> np.ndarray:
-    """Compute intensity, edges and texture at five scales of the z-scored image, as (pixels, features)."""
-    from skimage.feature import multiscale_basic_features
-
-    z = (image - image.mean()) / max(float(image.std()), 1e-9)
-    features = multiscale_basic_features(z.astype(np.float32), sigma_min=1, sigma_max=16, num_workers=1)
-    return np.asarray(features).reshape(-1, features.shape[-1])
+    drawn = [draw(100 + seed, side) for seed in range(n_fields)]
+    pictures = [
+        LabelledImage(image=bytes_of(m.image).astype(np.float32), labels=m.labels, classes=m.classes) for m in drawn
+    ]
+    forest = pixel_forest.train(pictures, seed=0, pixels_a_picture=_TAUGHT_PIXELS)
+    found = {_FOREST: lambda image: pixel_forest.label(forest, image)}
+    left_out = {}
+    for name, (_, teach) in pixel_peers.PEERS.items():
+        reason = pixel_peers.missing(name)
+        if reason:
+            left_out[name] = reason
+        else:
+            found[name] = teach(pictures, 0, _TAUGHT_PIXELS)
+    return found, left_out
 
 
 def speed(models: list[str], side: int, n_fields: int) -> dict[str, Any]:
-    """Time labels alone on one core; the IoU says that the forest is a fair one."""
+    """Time labels alone on one core; the IoU says that pixel classifiers are fair ones."""
     drawn = draw(7, side)
-    image = bytes_of(drawn.image)
-    forest = random_forest(n_fields, min(side, 512))
-    methods: dict[str, Callable[[], np.ndarray]] = {"random forest": lambda: forest(image)}
+    image = bytes_of(drawn.image).astype(np.float32)
+    taught, left_out = pixel_classifiers(n_fields, min(side, 512))
+    methods: dict[str, Callable[[], np.ndarray]] = {n: lambda label=label: label(image) for n, label in taught.items()}  # type: ignore[misc]
     for model in models:
-        methods[model] = lambda model=model: segment(Micrograph(image=image.astype(np.float32)), model).labels  # type: ignore[misc]
+        methods[model] = lambda model=model: segment(Micrograph(image=image), model, views=1).labels  # type: ignore[misc]
     found: dict[str, Any] = {}
     for name, method in methods.items():
-        if name not in ("random forest", *SEGMENTERS):
+        if name not in (*taught, *SEGMENTERS):
             method()  # loads the network
         start = time.process_time()
         labels = method()
         seconds = time.process_time() - start
         found[name] = {"megapixels_per_s": image.size / 1e6 / seconds}
         text = ""
-        if name in ("random forest", "classical"):
+        if name in (*taught, "classical"):
             found[name]["macro_iou"] = float(score_labels(labels, drawn.labels, (0, 1, 2)).macro_iou)
             text = f"  macro IoU {found[name]['macro_iou']:.3f} on a held-out virtual field"
-        print(f"  {name:14s} {found[name]['megapixels_per_s']:8.2f} Mpx/s{text}", flush=True)
+        print(f"  {name:20s} {found[name]['megapixels_per_s']:8.2f} Mpx/s{text}", flush=True)
+    for name, reason in left_out.items():
+        found[name] = {"left_out": reason}
+        print(f"  {name:20s} left out: {reason}", flush=True)
     return found
 
 
@@ -192,7 +199,7 @@ def main() -> None:
     parser.add_argument("--only", default="speed,time,memory")
     parser.add_argument("--sizes", help="image sides in px, instead of 1000,4000,10000,20000")
     options = parser.parse_args()
-    models = ["classical", *(name for name in known_segmenters() if name == "precipitates")]
+    models = ["classical", _NETWORK]
     counts = [3, 10] if options.quick else [10, 100, 1000]
     sides = [int(s) for s in options.sizes.split(",")] if options.sizes else [1000, 4000, 10000, 20000]
     results: dict[str, Any] = {"versions": versions()}

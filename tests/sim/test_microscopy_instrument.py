@@ -116,10 +116,12 @@ def test_drawn_exposures_are_physical():
 @pytest.mark.parametrize(
     ("knobs", "got"),
     [
-        ({"counts_per_pixel": 0}, "counts_per_pixel 0"),
-        ({"blur_px": -1}, "blur_px -1"),
-        ({"gamma": 0}, "gamma 0"),
-        ({"grey_levels": 1}, "grey_levels 1"),
+        ({"counts_per_pixel": 0}, "counts_per_pixel is 0"),
+        ({"blur_px": -1}, "blur_px is -1"),
+        ({"gamma": 0}, "gamma is 0"),
+        ({"grey_levels": 1}, "grey_levels is 1"),
+        ({"shading": -0.1}, "shading is -0.1"),
+        ({"drift_px": float("nan")}, "drift_px is nan"),
     ],
 )
 def test_impossible_exposures_are_refused(knobs, got):

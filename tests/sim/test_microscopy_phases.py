@@ -1,5 +1,7 @@
 """Virtual phases, pores and cracks: fractions, spacings and areas are those asked for, the truth is what was drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,14 +10,21 @@ from scipy import ndimage
 
 from hea_sim.errors import InputError, UnknownNameError
 from hea_sim.microscopy.damage import PORE_KINDS, add_cracks, add_pores
-from hea_sim.microscopy.dendrites import DENDRITE_SECTIONS, draw_dendrites
-from hea_sim.microscopy.eutectic import EUTECTIC_KINDS, draw_eutectic
+from hea_sim.microscopy.dendrites import DENDRITE_SECTIONS, Dendrites, draw_dendrites
+from hea_sim.microscopy.eutectic import EUTECTIC_KINDS, Eutectic, draw_eutectic
 from hea_sim.microscopy.grains import draw_grains
-from hea_sim.microscopy.layers import draw_layers
-from hea_sim.microscopy.networks import INTERMETALLIC_KINDS, draw_intermetallics, draw_network
+from hea_sim.microscopy.layers import Layers, draw_layers
+from hea_sim.microscopy.networks import (
+    INTERMETALLIC_KINDS,
+    FilmNetwork,
+    Intermetallics,
+    draw_intermetallics,
+    draw_network,
+)
 from hea_sim.microscopy.phase_contrast import PHASE_CLASSES, PhaseContrast, two_phases
 from hea_sim.microscopy.phases import random_phases
 from hea_sim.microscopy.scenes import Scene
+from hea_sim.microscopy.sections import Section, draw_section
 from hea_sim.microscopy.shapes import add_ellipses, add_polygons, add_strokes, coverage, empty_distance, plain_distance
 
 SHAPE = (256, 300)
@@ -51,16 +60,16 @@ def test_different_seeds_differ():
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])
 @pytest.mark.parametrize(
-    ("draw", "knobs"),
+    ("draw", "drawn"),
     [
-        *((draw_dendrites, {"section": kind, "segregation": 0.0}) for kind in DENDRITE_SECTIONS),
-        *((draw_eutectic, {"kind": kind}) for kind in EUTECTIC_KINDS),
-        *((draw_intermetallics, {"kind": kind, "length_px": 30.0, "aspect": 3.0}) for kind in INTERMETALLIC_KINDS),
-        (draw_network, {}),
+        *((draw_dendrites, Dendrites(section=kind, segregation=0.0)) for kind in DENDRITE_SECTIONS),
+        *((draw_eutectic, Eutectic(kind=kind)) for kind in EUTECTIC_KINDS),
+        *((draw_intermetallics, Intermetallics(kind=k, length_px=30.0, aspect=3.0)) for k in INTERMETALLIC_KINDS),
+        (draw_network, FilmNetwork()),
     ],
 )
-def test_area_fraction_is_that_asked_for(draw, knobs, fraction):
-    scene = draw(rng(), SHAPE, second_fraction=fraction, contrast=FLAT, **knobs)
+def test_area_fraction_is_that_asked_for(draw, drawn, fraction):
+    scene = draw(rng(), SHAPE, replace(drawn, second_fraction=fraction, contrast=FLAT))
     one = 30.0 * 10.0 * np.exp(2 * 0.4**2) / scene.labels.size if draw is draw_intermetallics else 0.004
     assert scene.labels.mean() == pytest.approx(fraction, abs=one)
     # The grey holds the same area: mean coverage is the area fraction.
@@ -114,9 +123,8 @@ def test_a_polygon_is_where_all_its_sides_say():
 
 
 def test_lamellae_have_the_spacing_asked_for():
-    scene = draw_eutectic(
-        rng(), (400, 400), spacing_px=16.0, colony_size_px=5000.0, spacing_spread=0.0, waviness=0.0, faults=0.0
-    )
+    straight = Eutectic(spacing_px=16.0, colony_size_px=5000.0, spacing_spread=0.0, waviness=0.0, faults=0.0)
+    scene = draw_eutectic(rng(), (400, 400), straight)
     spectrum = np.abs(np.fft.fft2(scene.labels - scene.labels.mean(), (1024, 1024)))
     row, column = np.unravel_index(spectrum[:512].argmax(), (512, 1024))
     frequency = np.hypot(row, min(column, 1024 - column)) / 1024
@@ -124,26 +132,26 @@ def test_lamellae_have_the_spacing_asked_for():
 
 
 def test_rods_have_the_spacing_asked_for():
-    scene = draw_eutectic(
-        rng(), (300, 300), kind="rod", spacing_px=20.0, second_fraction=0.25, colony_size_px=5000.0,
-        spacing_spread=0.0, waviness=0.0,
-    )  # fmt: skip
+    rods = Eutectic(
+        kind="rod", spacing_px=20.0, second_fraction=0.25, colony_size_px=5000.0, spacing_spread=0.0, waviness=0.0
+    )
+    scene = draw_eutectic(rng(), (300, 300), rods)
     _, count = ndimage.label(scene.labels)
     # A hexagonal lattice has one point on sqrt(3)/2 of the squared spacing.
     assert 300 * 300 / count == pytest.approx(np.sqrt(0.75) * 400, rel=0.12)
 
 
 def test_a_fault_ends_a_lamella():
-    plain = draw_eutectic(rng(4), SHAPE, faults=0.0, waviness=0.0, colony_size_px=5000.0)
-    faulted = draw_eutectic(rng(4), SHAPE, faults=4.0, waviness=0.0, colony_size_px=5000.0)
+    plain, faulted = (
+        draw_eutectic(rng(4), SHAPE, Eutectic(faults=n, waviness=0.0, colony_size_px=5000.0)) for n in (0.0, 4.0)
+    )
     pieces = [ndimage.label(s.labels)[1] + ndimage.label(s.labels == 0)[1] for s in (plain, faulted)]
     assert pieces[1] > pieces[0]
 
 
 def test_dendrite_arms_have_the_spacing_asked_for():
-    scene = draw_dendrites(
-        rng(1), (500, 500), dendrite_size_px=1500.0, secondary_spacing_px=25.0, roughness=0.0, second_fraction=0.4
-    )
+    smooth = Dendrites(dendrite_size_px=1500.0, secondary_spacing_px=25.0, roughness=0.0, second_fraction=0.4)
+    scene = draw_dendrites(rng(1), (500, 500), smooth)
     spectrum = np.abs(np.fft.fft2(scene.labels - scene.labels.mean(), (1024, 1024))) ** 2
     f = np.hypot(np.fft.fftfreq(1024)[:, None], np.fft.fftfreq(1024)[None])
     bins = np.arange(0.02, 0.08, 0.002)
@@ -152,7 +160,8 @@ def test_dendrite_arms_have_the_spacing_asked_for():
 
 
 def test_a_network_lies_on_boundaries():
-    scene = draw_network(rng(), SHAPE, grain_size_px=60.0, second_fraction=0.15, unevenness=0.0, contrast=FLAT)
+    films = FilmNetwork(grain_size_px=60.0, second_fraction=0.15, unevenness=0.0, contrast=FLAT)
+    scene = draw_network(rng(), SHAPE, films)
     _, pieces = ndimage.label(scene.labels == 0)
     # Grains are cut off from one another: about as many as fit in the field.
     assert pieces == pytest.approx(256 * 300 / (np.pi * 30**2), rel=0.6)
@@ -160,9 +169,8 @@ def test_a_network_lies_on_boundaries():
 
 
 def test_needles_are_slender_and_lie_in_few_directions():
-    scene = draw_intermetallics(
-        rng(3), (500, 500), length_px=60.0, aspect=15.0, variants=2, variant_spread_deg=0.0, second_fraction=0.01
-    )
+    needles = Intermetallics(length_px=60.0, aspect=15.0, variants=2, variant_spread_deg=0.0, second_fraction=0.01)
+    scene = draw_intermetallics(rng(3), (500, 500), needles)
     objects, count = ndimage.label(scene.labels, np.ones((3, 3)))
     angles = []
     for k in range(1, count + 1):
@@ -233,7 +241,8 @@ def test_damage_of_grains_takes_free_class_numbers_and_the_place_of_grains():
 
 def test_a_layer_has_the_thickness_asked_for_across_its_slope():
     for tilt in (0.0, 30.0):
-        scene = draw_layers(rng(), (300, 200), thickness_px=60.0, tilt_deg=tilt, roughness_px=0.0, texture=0.0)
+        layers = Layers(thickness_px=60.0, tilt_deg=tilt, roughness_px=0.0, texture=0.0)
+        scene = draw_layers(rng(), (300, 200), layers)
         assert scene.labels.mean() * 300 * np.cos(np.radians(tilt)) == pytest.approx(60.0, rel=0.01)
         for name, level in (("above", 0.85), ("within", 0.4), ("below", 0.5)):
             row = {"above": 2, "within": 150, "below": -2}[name]
@@ -250,26 +259,56 @@ def test_interface_line_is_drawn_on_the_interface():
 
 
 @pytest.mark.parametrize(
-    ("draw", "knobs", "says"),
+    ("described", "knobs", "says"),
     [
-        (draw_dendrites, {"secondary_spacing_px": 1.0}, "secondary_spacing_px"),
-        (draw_dendrites, {"second_fraction": 0.0}, "area fraction"),
-        (draw_dendrites, {"roughness": 2.0}, "roughness"),
-        (draw_dendrites, {"shape": (8, 8)}, "shape"),
-        (draw_eutectic, {"spacing_px": 1.0}, "spacing_px"),
-        (draw_eutectic, {"waviness": -1.0}, "waviness"),
-        (draw_network, {"unevenness": 9.0}, "unevenness"),
-        (draw_network, {"grain_size_px": float("nan")}, "grain_size_px"),
-        (draw_intermetallics, {"aspect": 200.0}, "aspect"),
-        (draw_intermetallics, {"second_fraction": 0.9}, "area fraction"),
-        (draw_layers, {"levels": (0.1, 2.0, 0.3)}, "levels"),
-        (draw_layers, {"tilt_deg": 80.0}, "tilt"),
+        (Dendrites, {"secondary_spacing_px": 1.0}, "secondary_spacing_px"),
+        (Dendrites, {"second_fraction": 0.0}, "area fraction"),
+        (Dendrites, {"roughness": 2.0}, "roughness is 2.0; wanted a number from 0 to 0.5"),
+        (Dendrites, {"dendrite_size_px": 30.0}, "dendrite_size_px is 30.0; wanted a number of pixels from 40"),
+        (Eutectic, {"spacing_px": 1.0}, "spacing_px"),
+        (Eutectic, {"waviness": -1.0}, "waviness"),
+        (FilmNetwork, {"unevenness": 9.0}, "unevenness"),
+        (FilmNetwork, {"grain_size_px": float("nan")}, "grain_size_px"),
+        (Intermetallics, {"aspect": 200.0}, "aspect"),
+        (Intermetallics, {"aspect": 90.0}, "thickness"),
+        (Intermetallics, {"second_fraction": 0.9}, "area fraction"),
+        (Intermetallics, {"variants": -1}, "variants"),
+        (Layers, {"levels": (0.1, 2.0, 0.3)}, "levels"),
+        (Layers, {"tilt_deg": 80.0}, "tilt"),
+        (Section, {"grain_size_px": 0.0}, "grain_size_px"),
+        (Section, {"second_phase_contrast": 2.0}, "second_phase_contrast"),
     ],
 )
-def test_refuses_what_it_cannot_draw(draw, knobs, says):
-    knobs = {"shape": (64, 64), **knobs}
+def test_refuses_what_it_cannot_draw(described, knobs, says):
     with pytest.raises(InputError, match=says):
-        draw(rng(), **knobs)
+        described(**knobs)
+
+
+@pytest.mark.parametrize(
+    ("draw", "drawn"),
+    [
+        (draw_dendrites, Dendrites()), (draw_eutectic, Eutectic()), (draw_network, FilmNetwork()),
+        (draw_intermetallics, Intermetallics()), (draw_layers, Layers()), (draw_section, Section()),
+    ],
+)  # fmt: skip
+def test_one_form_of_drawing_for_all(draw, drawn):
+    a, b = (draw(rng(1), (64, 80), drawn) for _ in range(2))
+    assert a.reflectance.tobytes() == b.reflectance.tobytes() and a.labels.tobytes() == b.labels.tobytes()
+    assert a.labels.shape == (64, 80) and set(np.unique(a.labels)) <= set(a.classes)
+    with pytest.raises(InputError, match="shape"):
+        draw(rng(), (8, 8), drawn)
+
+
+def test_a_given_matrix_shows_between_films_and_particles():
+    grains = np.full(SHAPE, 0.3, np.float32)
+    grains[:, 150:] = 0.4
+    for scene in (
+        draw_network(rng(), SHAPE, FilmNetwork(unevenness=0.0, contrast=FLAT), matrix=grains),
+        draw_intermetallics(rng(), SHAPE, Intermetallics(contrast=FLAT), matrix=grains),
+    ):
+        assert (scene.reflectance >= grains).all() and (scene.reflectance == grains).mean() > 0.6
+        # What covers the matrix covers the area of its labels.
+        assert ((scene.reflectance - grains) / (0.9 - grains)).mean() == pytest.approx(scene.labels.mean(), rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -290,11 +329,11 @@ def test_refuses_damage_it_cannot_draw(add, knobs, says):
 
 def test_unknown_names():
     with pytest.raises(UnknownNameError, match="lamellar"):
-        draw_eutectic(rng(), SHAPE, kind="lamelar")
+        Eutectic(kind="lamelar")
     with pytest.raises(UnknownNameError, match="needle"):
-        draw_intermetallics(rng(), SHAPE, kind="needles")
+        Intermetallics(kind="needles")
     with pytest.raises(UnknownNameError, match="arms"):
-        draw_dendrites(rng(), SHAPE, section="arm")
+        Dendrites(section="arm")
     with pytest.raises(UnknownNameError, match="round"):
         add_pores(blank(), rng(), kind="rund")
     with pytest.raises(InputError, match="second_level"):
