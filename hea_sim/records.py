@@ -55,8 +55,8 @@ class Estimate:
         """
         if level not in _Z_OF_LEVEL:
             raise InputError(f"level {level} of an Estimate; wanted one of {sorted(_Z_OF_LEVEL)}")
-        half = _Z_OF_LEVEL[level] * std
         value, std = float(value), float(std)
+        half = _Z_OF_LEVEL[level] * std
         return cls(
             value=value, std=std, low=value - half, high=value + half, level=level, unit=unit, n=n, method=method
         )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from hea_sim.errors import InputError
 from hea_sim.forecasting import Forecast
 from hea_sim.records import Estimate, Evidence, PatternCall, Segmentation
+from hea_vision.measurement.fractions import fractions_of_field
 from hea_vision.verdicts import SEVERAL, judge_names
 
 #: Area fraction of a second phase that a laboratory pattern cannot miss.
@@ -70,11 +74,11 @@ def crosscheck_micrograph(
 
 
 def second_phase(labels: Segmentation) -> tuple[Estimate | None, bool]:
-    """Add up the area of every class that is a second phase, and say whether any was found.
+    """Add up the area of every class that is a second phase, in the specimen, and say whether any was found.
 
     The errors of several classes are added as if they went together, since one is often taken for another.
     """
-    parts = [labels.fractions[name] for name in SECOND_PHASES if name in labels.fractions]
+    parts = [_of_specimen(labels, name) for name in SECOND_PHASES if name in labels.fractions]
     found = any(labels.objects.get(name, 0) > 0 for name in SECOND_PHASES)
     if len(parts) < 2:
         return (parts[0] if parts else None), found
@@ -89,6 +93,16 @@ def second_phase(labels: Segmentation) -> tuple[Estimate | None, bool]:
         method=f"{len(parts)} classes together; {parts[0].method}",
     )
     return total, found
+
+
+def _of_specimen(labels: Segmentation, name: str) -> Estimate:
+    """Give the area fraction of a class in the specimen: a claim speaks of the alloy, not of one picture."""
+    known = labels.fractions[name]
+    number = {text: k for k, text in labels.classes.items()}[name]
+    try:
+        return fractions_of_field(np.asarray(labels.labels), number, known)[1]
+    except InputError:  # the labels were changed since; what was said of them stands
+        return known
 
 
 def _image_against_pattern(labels: Segmentation, call: PatternCall, common: Mapping[str, Any]) -> Evidence:

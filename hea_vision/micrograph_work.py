@@ -18,8 +18,11 @@ from hea_sim.records import Estimate, Micrograph, Segmentation
 from hea_vision.executors import explain
 from hea_vision.io.lengths import parse_length
 from hea_vision.jobs import SegmentJob
+from hea_vision.measurement.fractions import of_field_alone
+from hea_vision.measurement.shapes import Shapes
+from hea_vision.measurement.sizes import mean_diameter, outline_shift_std_px
 from hea_vision.measurement.strips import LARGE_PX
-from hea_vision.measurement.windows import SHAPE_COLUMNS, Objects, class_objects, instance_objects
+from hea_vision.measurement.windows import SHAPE_COLUMNS, class_objects, instance_objects
 
 #: Objects that a row of results lists itself; the table beside it lists all of them.
 MOST_LISTED = 200
@@ -41,10 +44,10 @@ OBJECT_COLUMNS = (
     *SHAPE_COLUMNS,
 )
 POINT_COLUMNS = ("input", "class", "number", "row", "column", "intensity")
+#: What a network keeps of how often its labels are wrong; results have it once, as `expected_wrong_share`.
+_DOUBT = "mean_uncertainty"
 #: Turns and mirrorings of a square.
 _ALL_VIEWS = 8
-#: Two-sided 90 % quantile of the normal distribution.
-_Z, _LEVEL = 1.644854, 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,20 +143,29 @@ class MicrographWork:
             "fractions": found.fractions,
             "unfamiliar": found.unfamiliar,
             "unfamiliarity": found.unfamiliarity,
-            "uncertainty": _mean_uncertainty(found),
+            "expected_wrong_share": expected_wrong_share(found),
             "objects": found.objects or {name: len(some) for name, some in objects.items()},
-            "sizes": mean_sizes(objects),
+            "sizes": mean_sizes(found, objects),
             "measurements": _listed(objects),
             "model": found.model,
-            "metadata": found.metadata,
+            "metadata": {key: value for key, value in found.metadata.items() if key != _DOUBT},
         }
 
 
-def _mean_uncertainty(found: Segmentation) -> float | None:
-    """Average the uncertainty of the pixels, row by row, so that no copy of a large map is made."""
-    if found.uncertainty is None:
-        return None
-    return float(np.mean([np.mean(row, dtype=float) for row in found.uncertainty]))
+def expected_wrong_share(found: Segmentation) -> float | None:
+    """Average the probability that a pixel's label is wrong: of the labels as they are, where their maps are kept.
+
+    A large field has the mean that the network gave while it labelled; without probabilities there is None.
+    """
+    p = found.probabilities
+    if p is None:
+        return found.metadata.get(_DOUBT)
+    numbers = np.array(sorted(found.classes))
+    rows = (  # row by row, so that no copy of a large map is made
+        1.0 - np.take_along_axis(p[:, k], np.searchsorted(numbers, row)[None], 0).mean(dtype=float)
+        for k, row in enumerate(np.asarray(found.labels))
+    )
+    return float(np.mean(list(rows)))
 
 
 def _let_go(image: np.ndarray) -> None:
@@ -180,7 +192,7 @@ def output_files(row: Mapping[str, Any], out: Path) -> list[Path]:
     return [out / row[key] for key in made if key in row]
 
 
-def objects_of(found: Segmentation) -> dict[str, Objects]:
+def objects_of(found: Segmentation) -> dict[str, Shapes]:
     """Measure the objects of each class: those that the segmenter tells apart, else connected areas but class 0."""
     if found.points is not None:
         return {}
@@ -191,29 +203,27 @@ def objects_of(found: Segmentation) -> dict[str, Objects]:
     return {name: objects[number] for number, name in found.classes.items() if number in objects}
 
 
-def mean_sizes(objects: Mapping[str, Objects]) -> dict[str, Estimate]:
-    """Average the equivalent diameters of each class, over the objects that the edge does not cut."""
+def mean_sizes(found: Segmentation, objects: Mapping[str, Shapes]) -> dict[str, Estimate]:
+    """Average the equivalent diameters of each class, as `hea measure` does.
+
+    Grains are parted by boundaries of one pixel, which do not move with the area of a class: the error of labels is
+    left out for them.
+    """
+    numbers = {} if found.instances is not None else {name: number for number, name in found.classes.items()}
     sizes = {}
-    for name, found in objects.items():
-        diameters = found.columns["equivalent_diameter"][~found.columns["touches_edge"]]
-        n = len(diameters)
-        if not n:
-            continue
-        mean, std = float(diameters.mean()), float(diameters.std(ddof=1) / np.sqrt(n)) if n > 1 else None
-        sizes[name] = Estimate(
-            value=mean,
-            std=std,
-            low=None if std is None else max(0.0, mean - _Z * std),
-            high=None if std is None else mean + _Z * std,
-            level=None if std is None else _LEVEL,
-            unit=found.unit,
-            n=n,
-            method="mean equivalent diameter by number, objects cut by the edge left out; spread of the objects alone",
-        )
+    for name, shapes in objects.items():
+        shift = None
+        known = found.fractions.get(name)
+        if name in numbers and known is not None and of_field_alone(known):
+            shift_px = outline_shift_std_px(found.labels, numbers[name], known)
+            shift = None if shift_px is None else shift_px * (found.pixel_size_nm or 1.0)
+        size = mean_diameter(shapes, outline_shift_std=shift)
+        if size is not None:
+            sizes[name] = size
     return sizes
 
 
-def _listed(objects: Mapping[str, Objects]) -> list[dict[str, Any]]:
+def _listed(objects: Mapping[str, Shapes]) -> list[dict[str, Any]]:
     """List the objects with their measures, where they are few."""
     if sum(len(found) for found in objects.values()) > MOST_LISTED:
         return []
@@ -226,7 +236,7 @@ def _listed(objects: Mapping[str, Objects]) -> list[dict[str, Any]]:
     return listed
 
 
-def _write_objects(path: Path, name: str, found: Segmentation, objects: Mapping[str, Objects]) -> None:
+def _write_objects(path: Path, name: str, found: Segmentation, objects: Mapping[str, Shapes]) -> None:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     if found.points is None:
@@ -237,14 +247,15 @@ def _write_objects(path: Path, name: str, found: Segmentation, objects: Mapping[
         writer.writerow(POINT_COLUMNS)
         kind = found.classes.get(1, "column")
         for number, (row, column, intensity) in enumerate(found.points, 1):
-            writer.writerow((name, kind, number, f"{row:.3f}", f"{column:.3f}", f"{intensity:.6g}"))
+            # Every digit, so that lattice and strain come out the same from the table.
+            writer.writerow((name, kind, number, *(repr(float(v)) for v in (row, column, intensity))))
     write_atomic(path, stream.getvalue())
 
 
-def _object_rows(name: str, kind: str, found: Objects) -> Iterator[tuple[Any, ...]]:
-    places = [found.columns[key].tolist() for key in ("number", "row", "column", "area_px", "equivalent_diameter")]
-    shapes = [found.columns[key].tolist() for key in SHAPE_COLUMNS]
-    touches = found.columns["touches_edge"].tolist()
+def _object_rows(name: str, kind: str, found: Shapes) -> Iterator[tuple[Any, ...]]:
+    places = [found[key].tolist() for key in ("number", "row", "column", "area_px", "equivalent_diameter")]
+    shapes = [found[key].tolist() for key in SHAPE_COLUMNS]
+    touches = found["touches_edge"].tolist()
     for k, (number, row, column, area, diameter) in enumerate(zip(*places)):
         shape = ("" if np.isnan(values[k]) else f"{values[k]:.5g}" for values in shapes)
         fixed = f"{row:.2f}", f"{column:.2f}", area, f"{diameter:.5g}", found.unit, int(touches[k])

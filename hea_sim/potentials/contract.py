@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -45,7 +45,9 @@ class AtomisticResult:
 class Potential(Protocol):
     """What everything above this room asks of a potential."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called."""
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -65,19 +67,51 @@ class Potential(Protocol):
 
 
 class SiteModel(Protocol):
-    """A short-ranged model: the energy of an atom depends on its neighbours within a cutoff alone.
+    """A short-ranged model: the energy of an atom depends on its neighbours within a cutoff alone."""
 
-    `elements` are the chemical symbols in the order of its parameters.
-    """
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Chemical symbols in the order of the parameters."""
 
-    elements: tuple[str, ...]
-    cutoff_A: float
+    @property
+    def cutoff_A(self) -> float:
+        """Distance in A beyond which atoms do not see each other."""
 
     def site_terms(self, environment: Environment) -> tuple[np.ndarray, np.ndarray]:
         """Give the site energies (n,) in eV and their gradients dE_i / dD_ij (pairs, 3) in eV/A.
 
         Pairs beyond the cutoff have gradients of zero.
         """
+
+
+class Design(NamedTuple):
+    """Hold what each coefficient of a linear model adds to energy, forces and stress of systems.
+
+    `energy` (systems, features) in eV; `forces` (3 atoms, features) in eV/A; `stress` (systems, 6, features) in eV/A^3,
+    in ASE's order xx yy zz yz xz xy and sign, NaN where a system is not periodic in all directions.
+    """
+
+    energy: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray
+
+
+class LinearModel(SiteModel, Protocol):
+    """A site model whose energy is linear in its coefficients, so that a fit is a linear problem."""
+
+    @property
+    def n_features(self) -> int:
+        """Number of coefficients."""
+
+    @property
+    def coefficients(self) -> np.ndarray:
+        """Coefficients (features,) in eV."""
+
+    def design(self, environment: Environment) -> Design:
+        """Give the rows of a fit."""
+
+    def with_coefficients(self, coefficients: np.ndarray) -> LinearModel:
+        """Give the same model with other coefficients."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -46,13 +46,33 @@ def gather_forces(
     forces = np.zeros((n, 3))
     virials = np.zeros((systems, 3, 3))
     for i in range(n):
-        s = system[i]
+        # The atom's own sums stay in registers.
+        fx = fy = fz = 0.0
+        xx = xy = xz = yx = yy = yz = zx = zy = zz = 0.0
         for p in range(starts[i], starts[i + 1]):
+            gx, gy, gz = np.float64(gradients[p, 0]), np.float64(gradients[p, 1]), np.float64(gradients[p, 2])
+            if gx == 0 and gy == 0 and gz == 0:
+                continue
             j = second[p]
-            for k in range(3):
-                g = np.float64(gradients[p, k])
-                forces[i, k] += g
-                forces[j, k] -= g
-                for m in range(3):
-                    virials[s, m, k] += vectors[p, m] * g
+            fx, fy, fz = fx + gx, fy + gy, fz + gz
+            forces[j, 0] -= gx
+            forces[j, 1] -= gy
+            forces[j, 2] -= gz
+            x, y, z = vectors[p, 0], vectors[p, 1], vectors[p, 2]
+            xx, xy, xz = xx + x * gx, xy + x * gy, xz + x * gz
+            yx, yy, yz = yx + y * gx, yy + y * gy, yz + y * gz
+            zx, zy, zz = zx + z * gx, zy + z * gy, zz + z * gz
+        forces[i, 0] += fx
+        forces[i, 1] += fy
+        forces[i, 2] += fz
+        virial = virials[system[i]]
+        virial[0, 0] += xx
+        virial[0, 1] += xy
+        virial[0, 2] += xz
+        virial[1, 0] += yx
+        virial[1, 1] += yy
+        virial[1, 2] += yz
+        virial[2, 0] += zx
+        virial[2, 1] += zy
+        virial[2, 2] += zz
     return forces, virials

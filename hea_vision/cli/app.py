@@ -14,6 +14,7 @@ import typer
 
 from hea_sim.documents import versions
 from hea_sim.errors import HEAError, one_line_error
+from hea_vision.cli.fit_commands import add_fit_commands
 
 app = typer.Typer(
     name="hea",
@@ -28,13 +29,19 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets that the project kn
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
+add_fit_commands(app, data_app)
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for results; made where it does not exist.")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Inputs = Annotated[list[Path], typer.Argument(help="Files or folders.")]
-
+PixelSize = Annotated[
+    float | None, typer.Option("--pixel-size", help="Pixel size in nm, where the files hold none or a wrong one.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto (a card where there is one, the default), cpu, cuda or cuda:1.")
+]
 
 #: Exit code of a run that Ctrl-C ended, as shells have it.
 _INTERRUPTED = 130
@@ -123,7 +130,7 @@ def train_xrd(
     config: Config = None,
     patterns: Annotated[int | None, typer.Option(min=1, help="Simulated patterns to learn from, in all.")] = None,
     seed: Seed = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Device = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that simulate; they change no result.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Patterns in one step.")] = None,
     start_from: Annotated[str | None, typer.Option(help="Model whose weights to go on from.")] = None,
@@ -163,11 +170,11 @@ def train_segmenter(
     name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
     examples: Annotated[int | None, typer.Option(min=1, help="Squares to learn from, in all.")] = None,
     seed: Seed = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Device = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that make examples.")] = None,
     json: Json = False,
 ) -> None:
-    """Train a segmenter on labelled pictures, on virtual micrographs, or on both."""
+    """Train a segmenter on labelled pictures, virtual micrographs, or both; calibrate it and its flag."""
     from hea_vision.cli import training_verbs
 
     flags = {
@@ -199,7 +206,7 @@ def train_strokes(
     name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
     features: Annotated[str | None, typer.Option(help="Trained model whose features are used.")] = None,
     seed: Seed = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Device = None,
     json: Json = False,
 ) -> None:
     """Learn a segmenter from a few strokes of paint, in seconds."""
@@ -222,8 +229,8 @@ def segment(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", help="Folder for label images, tables and the report.")],
     config: Config = None,
-    model: Annotated[str | None, typer.Option(help="Segmenter.")] = None,
-    pixel_size: Annotated[float | None, typer.Option("--pixel-size", help="Pixel size in nm.")] = None,
+    model: Annotated[str | None, typer.Option(help="classical (default), a name of hea models, or a folder.")] = None,
+    pixel_size: PixelSize = None,
     scale_bar: Annotated[
         str | None, typer.Option(help="Length written at the bar that is burnt into the pictures, such as '20 um'.")
     ] = None,
@@ -235,7 +242,7 @@ def segment(
             help="Address of a Dask scheduler, such as tcp://host:8786; its workers see the files under the same paths."
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    device: Device = None,
     tta: Annotated[
         bool | None, typer.Option("--tta", help="Average a network over turned and mirrored copies; 8 times the time.")
     ] = None,
@@ -262,9 +269,7 @@ def measure(
     inputs: Inputs,
     out: Annotated[Path, typer.Option("--out", help="Folder for tables and the report.")],
     config: Config = None,
-    pixel_size: Annotated[
-        float | None, typer.Option("--pixel-size", help="Pixel size in nm, where the files hold none or a wrong one.")
-    ] = None,
+    pixel_size: PixelSize = None,
     kind: Annotated[
         str | None,
         typer.Option(help="What the numbers of the label images are: classes, grains (one each) or boundaries."),
@@ -322,15 +327,22 @@ def image(
     subject: Annotated[
         str, typer.Argument(help="Structure file of a simulated cell, or precipitates, grains, phases, columns.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, their labels and results.json.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for pictures, their truth and results.json; hea measure takes it.")
+    ],
     config: Config = None,
-    pixel_size: Annotated[float | None, typer.Option("--pixel-size", help="Pixel size in nm.")] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option("--pixel-size", help="Pixel size in nm; needed, here or in --config.")
+    ] = None,
     axis: Annotated[str | None, typer.Option(help="Direction of the beam through a structure, such as 1,1,0.")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="How many pictures.")] = None,
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """Draw virtual micrographs with their truth: atomic columns of a structure, or microstructures at random."""
+    """Draw virtual micrographs with their truth: atomic columns of a structure, or microstructures at random.
+
+    The truth lies there as hea segment writes what it finds: labels, numbers of grains and objects, places of columns.
+    """
     from hea_vision.cli import image_verbs
 
     flags = {"pixel_size_nm": pixel_size, "axis": _names([axis]) if axis else None, "count": count, "seed": seed}

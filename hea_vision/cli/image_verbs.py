@@ -12,15 +12,19 @@ from hea_sim.documents import document, write_csv, write_json
 from hea_sim.errors import HEAError, InputError, MissingFileError
 from hea_sim.microscopy.random_fields import KINDS, draw_field
 from hea_sim.microscopy.virtual import VirtualMicrograph, virtual_micrograph
-from hea_sim.records import Provenance, Segmentation
+from hea_sim.records import Estimate, Provenance, Segmentation
 from hea_vision.cli.printing import print_json
-from hea_vision.jobs import read_job
+from hea_vision.io.label_files import atomic_path
+from hea_vision.jobs import ImageJob, read_job
+from hea_vision.micrograph_work import POINT_COLUMNS
+
+#: What made the labels.
+_TRUTH = "truth"
 
 
 def image(subject: str, out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
-    """Draw virtual micrographs, and write each with its labels and columns."""
+    """Draw virtual micrographs, and write each with its labels, its objects' numbers and its columns."""
     from hea_vision.batch import make_folder
-    from hea_vision.image_jobs import ImageJob
 
     job = read_job(ImageJob, config, flags)
     make_folder(out)
@@ -38,7 +42,7 @@ def image(subject: str, out: Path, config: Path | None, flags: Mapping[str, Any]
     return 0
 
 
-def _draw(subject: str, number: int, job: Any) -> VirtualMicrograph:
+def _draw(subject: str, number: int, job: ImageJob) -> VirtualMicrograph:
     # Seed and number together, so that sets of neighbouring seeds share no picture.
     rng = np.random.default_rng([job.seed, number])
     if subject in KINDS:
@@ -68,30 +72,51 @@ def _draw(subject: str, number: int, job: Any) -> VirtualMicrograph:
 
 
 def _write(out: Path, name: str, drawn: VirtualMicrograph, seed: list[int]) -> dict[str, Any]:
+    """Write a picture and its truth, laid out as `hea segment` lays out its labels: `hea measure` takes the folder."""
+    from hea_vision.io import write_instances, write_labels
+
+    classes, size = dict(drawn.classes), drawn.pixel_size_nm
+    truth = Segmentation(
+        labels=drawn.labels, classes=classes, pixel_size_nm=size, model=_TRUTH, source=f"{name}.tif",
+        instances=drawn.instances, points=drawn.points,
+    )  # fmt: skip
+    row: dict[str, Any] = {"image": f"{name}.tif", "labels": f"labels/{name}.tif"}
+    _write_picture(out / row["image"], drawn.image, size)
+    write_labels(out / row["labels"], truth)
+    if truth.instances is not None:
+        row["instances"] = f"instances/{name}.tif"
+        write_instances(out / row["instances"], truth.instances, pixel_size_nm=size, model=_TRUTH, source=truth.source)
+    if truth.points is not None:
+        row["object_table"] = f"objects/{name}.csv"
+        _write_points(out / row["object_table"], row["image"], truth)
+    return {
+        **row,
+        "classes": classes,
+        "pixel_size_nm": size,
+        "seed": seed,
+        "fractions": {n: _exactly(drawn.area_fraction(n)) for k, n in classes.items() if k > 0},
+    }
+
+
+def _exactly(fraction: float) -> Estimate:
+    how = "counted in the drawn labels: exact, of this field"
+    return Estimate(value=fraction, std=0.0, low=fraction, high=fraction, level=1.0, unit="area fraction", method=how)
+
+
+def _write_picture(path: Path, image: np.ndarray, pixel_size_nm: float) -> None:
+    """Write grey values 0..1 as 16 bits, whole or not at all, at the scale that ImageJ reads."""
     import tifffile
 
-    from hea_vision.io import write_labels
+    per_um = 1000.0 / pixel_size_nm
+    grey = np.round(65535 * np.clip(image, 0, 1)).astype(np.uint16)
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(
+            temporary, grey, imagej=True, resolution=(per_um, per_um), metadata={"unit": "micron"}
+        )  # fmt: skip
 
-    per_um = 1000.0 / drawn.pixel_size_nm
-    grey = np.round(65535 * np.clip(drawn.image, 0, 1)).astype(np.uint16)
-    tifffile.imwrite(
-        out / f"{name}.tif", grey, imagej=True, resolution=(per_um, per_um), metadata={"unit": "micron"}
-    )  # fmt: skip
-    truth = Segmentation(
-        labels=drawn.labels, classes=dict(drawn.classes), pixel_size_nm=drawn.pixel_size_nm, model="truth"
-    )
-    (out / "labels").mkdir(exist_ok=True)
-    write_labels(out / "labels" / f"{name}.tif", truth)
-    row: dict[str, Any] = {
-        "image": f"{name}.tif",
-        "labels": f"labels/{name}.tif",
-        "classes": drawn.classes,
-        "pixel_size_nm": drawn.pixel_size_nm,
-        "seed": seed,
-        "fractions": {n: drawn.area_fraction(n) for k, n in drawn.classes.items() if k > 0},
-    }
-    if drawn.points is not None:
-        row["points"] = f"{name}_columns.csv"
-        columns = ("row_px", "column_px", "intensity")
-        write_csv(out / row["points"], [dict(zip(columns, p)) for p in drawn.points.tolist()], columns)
-    return row
+
+def _write_points(path: Path, image: str, truth: Segmentation) -> None:
+    assert truth.points is not None
+    kind = truth.classes.get(1, "column")
+    rows = [(image, kind, number, *place) for number, place in enumerate(truth.points.tolist(), 1)]
+    write_csv(path, [dict(zip(POINT_COLUMNS, row)) for row in rows], POINT_COLUMNS)

@@ -14,7 +14,14 @@ from hea_vision.cli.printing import file_names, print_json, print_table, progres
 #: Columns of the table of estimates over all fields.
 _SUMMARY = ("name", "value", "std", "low", "high", "level", "unit", "n", "method")
 #: What the terminal shows of an image, first found first shown.
-_SHOWN = ("grain size number G", "mean intercept", "area fraction", "mean diameter", "spread", "true lamellar spacing")
+_SHOWN = (
+    "grain size number G",
+    "mean intercept",
+    "area fraction of the specimen",
+    "mean diameter",
+    "spread",
+    "true lamellar spacing",
+)
 _MOST_SHOWN = 6
 
 
@@ -24,8 +31,8 @@ def measure(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     from hea_vision.io import find_inputs
     from hea_vision.io.labels import LABEL_SUFFIXES
     from hea_vision.jobs import MeasureJob, read_job
+    from hea_vision.measurement.field_totals import join_fields, totals_from_plain
     from hea_vision.measurement.measure_files import MeasureWork, label_folder
-    from hea_vision.measurement.measure_labels import join_fields, totals_from_plain
 
     job = read_job(MeasureJob, config, flags)
     paths = find_inputs([label_folder(path) for path in inputs], LABEL_SUFFIXES)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hea_sim.documents import write_atomic
-from hea_vision.cli.printing import file_names, print_json, print_table, progress_of, report_failures, without_results
+from hea_vision.cli.printing import file_names, print_json, print_table, progress_of, report_failures
 
 if TYPE_CHECKING:
     from hea_vision.micrograph_work import MicrographWork
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
     """Label micrographs."""
     from hea_vision.batch import run_batch, write_batch
-    from hea_vision.io import IMAGE_SUFFIXES, find_inputs
+    from hea_vision.devices import checked_device
+    from hea_vision.io import IMAGE_SUFFIXES, find_inputs, without_results
     from hea_vision.jobs import SegmentJob, read_job
     from hea_vision.micrograph_work import MicrographWork, output_files
     from hea_vision.report.micrographs import render_micrographs
 
     job = read_job(SegmentJob, config, flags)
+    if job.device.startswith("cuda") and job.scheduler is None:
+        checked_device(job.device)  # once and here, not once a file; the workers of a scheduler have cards of their own
     paths = without_results(find_inputs(inputs, IMAGE_SUFFIXES), out)
     work = MicrographWork(job=job, out=out, names=file_names(paths))
     with progress_of("segment", json) as progress:

@@ -17,7 +17,6 @@ from hea_vision.cli.printing import (
     progress_of,
     report_failures,
     say,
-    without_results,
 )
 from hea_vision.jobs import ClassifyJob
 
@@ -123,7 +122,7 @@ def classify(
 ) -> int:
     """Label patterns."""
     from hea_vision.batch import run_batch, write_batch
-    from hea_vision.io import DETECTOR_SUFFIXES, PATTERN_SUFFIXES, find_inputs
+    from hea_vision.io import DETECTOR_SUFFIXES, PATTERN_SUFFIXES, find_inputs, without_results
     from hea_vision.jobs import read_job
     from hea_vision.report.batch import render_patterns
 
@@ -270,6 +269,7 @@ def train_xrd(out: Path, config: Path | None, flags: Mapping[str, Any], json: bo
     import tomli_w
 
     from hea_vision.batch import make_folder
+    from hea_vision.devices import checked_device
     from hea_vision.jobs import TrainXrdJob, read_job
 
     job = read_job(TrainXrdJob, config, flags)
@@ -277,7 +277,7 @@ def train_xrd(out: Path, config: Path | None, flags: Mapping[str, Any], json: bo
     from hea_vision.xrd.training import TrainingSettings, train_proposer  # torch takes seconds to load
 
     given = job.model_dump(exclude_none=True, exclude={"device"})
-    settings = TrainingSettings(**given, device=_device(job.device))
+    settings = TrainingSettings(**given, device=checked_device(job.device))
     train_proposer(out, settings, say=(lambda _: None) if json else say)
     write_atomic(out / "run.toml", tomli_w.dumps({k: v for k, v in asdict(settings).items() if v is not None}))
     row = {"out": out.as_posix(), "weights": "weights.safetensors", "log": "log.csv", "settings": asdict(settings)}
@@ -286,14 +286,3 @@ def train_xrd(out: Path, config: Path | None, flags: Mapping[str, Any], json: bo
     else:
         print(f"trained on {settings.patterns} patterns: {out / 'weights.safetensors'}, {out / 'log.csv'}")
     return 0
-
-
-def _device(wanted: str) -> str:
-    """Choose the device; InputError where a card is asked for and none is there."""
-    import torch
-
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"device '{wanted}': torch finds no CUDA card here; wanted auto or cpu")
-    return wanted

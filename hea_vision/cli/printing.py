@@ -75,27 +75,6 @@ def progress_of(verb: str, quiet: bool) -> Iterator[Progress]:
         yield lambda done, total, path: bar.update(task, completed=done, total=total, description=escape(path.name))
 
 
-#: What a run writes into its folder beside results.json.
-_MADE = ("labels", "instances", "figures", "overlays", "thumbnails", "objects")
-_TABLES = ("results.csv", "objects.csv", "failures.csv")
-
-
-def without_results(paths: Sequence[Path], out: Path | None) -> list[Path]:
-    """Leave out what this run or an earlier one wrote into a folder of results that lies among the inputs."""
-    place = None if out is None else out.resolve()
-
-    def is_run(folder: Path) -> bool:
-        return folder == place or (folder / "results.json").is_file()
-
-    def is_result(path: Path) -> bool:
-        here = path.resolve()
-        if here.name in _TABLES and is_run(here.parent):
-            return True
-        return here.parent.name in _MADE and is_run(here.parent.parent)
-
-    return [path for path in paths if not is_result(path)]
-
-
 def file_names(paths: Sequence[Path]) -> dict[Path, str]:
     """Name what is made of inputs after them; equal names in different folders get their folder's name before."""
     count = Counter(p.stem for p in paths)

@@ -9,14 +9,13 @@ from typing import Any
 from hea_sim.documents import document, write_atomic, write_json
 from hea_sim.records import Provenance
 from hea_vision.cli.printing import print_json, say
-from hea_vision.jobs import read_job
+from hea_vision.jobs import TrainSegmenterJob, TrainStrokesJob, read_job
 
 
 def train_segmenter(out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
     """Train a segmenter from pictures, from virtual micrographs, or both."""
     from hea_vision.batch import make_folder
     from hea_vision.segmentation.own_models import train_own
-    from hea_vision.training_jobs import TrainSegmenterJob
 
     job = read_job(TrainSegmenterJob, config, flags)
     make_folder(out)
@@ -41,7 +40,6 @@ def train_strokes(out: Path, config: Path | None, flags: Mapping[str, Any], json
     """Learn a segmenter from strokes of paint."""
     from hea_vision.batch import make_folder
     from hea_vision.segmentation.own_models import paint_own
-    from hea_vision.training_jobs import TrainStrokesJob
 
     job = read_job(TrainStrokesJob, config, flags)
     make_folder(out)

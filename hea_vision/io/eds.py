@@ -1,5 +1,12 @@
 """Element maps from spectrum images of X-ray detectors (.hspy, .bcf, .emd ...), opened by hyperspy and exspy.
 
+| file | checked with |
+|---|---|
+| .hspy | files that the tests write, and exspy's examples |
+| .bcf (Bruker Esprit, SEM and TEM) | real files of hyperspy's tests: sums of events, pixel size, elements |
+| .emd (Velox; needs `sparse`) | real files of hyperspy's tests: every event against Velox's own export |
+| .rpl .spd .pts .elid .h5oina .ipr .dm3 .dm4 | not verified |
+
 Intensities are sums over a window about each element's line, less the background under it, interpolated from windows to
 either side. They are counts, no contents: `hea_vision.measurement.quantify` needs factors for those.
 """
@@ -17,6 +24,7 @@ from ase.data import atomic_numbers
 
 from hea_sim.errors import InputError, MissingDependencyError, unknown_name
 from hea_vision.io._files import checked_path, one_line, quiet
+from hea_vision.io.complete_files import check_complete
 from hea_vision.io.lengths import nm_per, settle_pixel_size
 from hea_vision.io.raw_images import check_size, guarded
 
@@ -141,6 +149,7 @@ def read_spectrum_image(
     symbols = _symbols(elements)
     path = checked_path(path, "spectrum image", SPECTRUM_SUFFIXES)
     hyperspy = _hyperspy()
+    guarded(path, lambda: check_complete(path))
     signal = guarded(path, lambda: _load(hyperspy, path))
     return guarded(path, lambda: _window_sums(path, signal, symbols, dict(lines or {}), pixel_size_nm))
 
@@ -172,7 +181,13 @@ def _hyperspy() -> Any:
 
 def _load(hyperspy: Any, path: Path) -> Any:
     """Open a file without its data, choose the EDS map in it, check its size, then read it."""
-    found = hyperspy.load(str(path), lazy=True)
+    try:
+        found = hyperspy.load(str(path), lazy=True)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{path}: a spectrum image of this kind needs one more package ({one_line(error)}); pip install"
+            " 'hea-toolkit[eds]' sparse"
+        ) from error
     signals = found if isinstance(found, list) else [found]
     maps = [
         s

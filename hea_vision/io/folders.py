@@ -8,6 +8,10 @@ from pathlib import Path
 
 from hea_sim.errors import InputError, MissingFileError
 
+#: What a run writes into its folder beside results.json.
+_MADE = ("labels", "instances", "figures", "overlays", "thumbnails", "objects")
+_TABLES = ("results.csv", "objects.csv", "failures.csv")
+
 
 def find_inputs(paths: Sequence[str | os.PathLike[str]], suffixes: Iterable[str]) -> list[Path]:
     """List the files to work on: files as they are given, folders searched recursively and sorted.
@@ -46,3 +50,19 @@ def _search(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes and Path(root, name).is_file()
         ]
     return sorted(files)
+
+
+def without_results(paths: Sequence[Path], out: Path | None = None) -> list[Path]:
+    """Leave out what a run, this one into `out` or another, wrote into a folder of results among the inputs."""
+    place = None if out is None else out.resolve()
+
+    def is_run(folder: Path) -> bool:
+        return folder == place or (folder / "results.json").is_file()
+
+    def is_result(path: Path) -> bool:
+        here = path.resolve()
+        if here.name in _TABLES and is_run(here.parent):
+            return True
+        return here.parent.name in _MADE and is_run(here.parent.parent)
+
+    return [path for path in paths if not is_result(path)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from hea_sim.errors import InputError
 from hea_sim.records import Micrograph
 from hea_vision.io._files import checked_path
 from hea_vision.io.data_bar import DataBar, find_data_bar
-from hea_vision.io.lengths import settle_pixel_size, usable
+from hea_vision.io.lengths import settle_pixel_size
 from hea_vision.io.microscope_headers import believed, header_beside
 from hea_vision.io.raw_images import (
     MAX_PIXELS,
@@ -30,6 +29,7 @@ from hea_vision.io.raw_images import (
     guarded,
     read_pages,
 )
+from hea_vision.io.read_options import ReadOptionNames, ReadOptions, joined_options
 from hea_vision.io.scale_bars import scale_bar_in_band, scale_bar_in_picture
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -52,79 +52,57 @@ _MICROSCOPE_SUFFIXES = {
 #: Suffixes that `read_micrograph` takes.
 IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, *_PICTURE_SUFFIXES, *_MRC_SUFFIXES, *_MICROSCOPE_SUFFIXES)
 
-_DATA_BAR_WISHES = ("auto", "keep")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wishes:
-    """Hold what the user asked for beside the file."""
-
-    pixel_size_nm: float | None = None
-    crop: tuple[int, int, int, int] | None = None
-    scale_bar_nm: float | None = None
-    data_bar: str = "auto"
-
-    def __post_init__(self) -> None:
-        for what, size in (("pixel size", self.pixel_size_nm), ("scale bar", self.scale_bar_nm)):
-            if size is not None and not usable(size):
-                raise InputError(f"{what} {size} nm; wanted a positive number of nanometres")
-        if self.pixel_size_nm is not None and self.scale_bar_nm is not None:
-            raise InputError("both a pixel size and the length of the scale bar were given; give one of them")
-        if self.data_bar not in _DATA_BAR_WISHES:
-            raise InputError(f"data bar {self.data_bar!r}; wanted one of {', '.join(_DATA_BAR_WISHES)}")
-
 
 def read_micrograph(
     path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
     *,
-    pixel_size_nm: float | None = None,
-    crop: tuple[int, int, int, int] | None = None,
-    scale_bar_nm: float | None = None,
-    data_bar: str = "auto",
     page: int | None = None,
+    **said: Unpack[ReadOptionNames],
 ) -> Micrograph:
     """Read one micrograph as a grey float image, with the pixel size that the file or the user gives.
 
-    `crop` is (top, left, height, width) in pixels of the image without its data bar. A data bar that the file
-    speaks of or that is certain from its looks is cut off, unless `data_bar` is "keep"; `metadata["data_bar"]`
-    says what was done. `scale_bar_nm` is the length that the label of a drawn scale bar names: with the length that
-    is found in pixels (`metadata["scale_bar_px"]`) it gives the pixel size. `page` counts from 1 in a stack.
     Colour becomes luminance, values keep the file's scale.
 
-    Raises InputError where the file is no readable image, MissingFileError where it does not exist.
+    Parameters
+    ----------
+    options
+        What is known beside the file; see `ReadOptions`.
+    page
+        Which page of a stack, counted from 1.
+    **said
+        Single fields of `ReadOptions`, such as `pixel_size_nm=50.0`; they win over `options`.
+
+    Raises
+    ------
+    InputError
+        Where the file is no readable image.
+    MissingFileError
+        Where it does not exist.
     """
-    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
-    return _first(path, wishes, Request(page=checked_page(page)), as_float=True)
+    return _first(path, joined_options(options, said), Request(page=checked_page(page)), as_float=True)
 
 
 def open_micrograph(
     path: str | os.PathLike[str],
+    options: ReadOptions | None = None,
     *,
-    pixel_size_nm: float | None = None,
-    crop: tuple[int, int, int, int] | None = None,
-    scale_bar_nm: float | None = None,
-    data_bar: str = "auto",
     page: int | None = None,
+    **said: Unpack[ReadOptionNames],
 ) -> Micrograph:
     """Open a micrograph whose `image` keeps the file's type, for images that hardly fit into memory.
 
-    Options as of `read_micrograph`, whose values these are. Pixels of uncompressed TIFF and of MRC stay in the file
+    Parameters as of `read_micrograph`, whose values these are. Pixels of uncompressed TIFF and of MRC stay in the file
     and are paged in where they are touched; everything else is decoded once. Colour becomes luminance as floats.
     """
-    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
-    return _first(path, wishes, Request(page=checked_page(page), mapped=True), as_float=False)
+    return _first(path, joined_options(options, said), Request(page=checked_page(page), mapped=True), as_float=False)
 
 
 def read_micrographs(
-    path: str | os.PathLike[str],
-    *,
-    pixel_size_nm: float | None = None,
-    crop: tuple[int, int, int, int] | None = None,
-    scale_bar_nm: float | None = None,
-    data_bar: str = "auto",
+    path: str | os.PathLike[str], options: ReadOptions | None = None, **said: Unpack[ReadOptionNames]
 ) -> list[Micrograph]:
     """Read every page of a stack, each as `read_micrograph` does; the source of page 3 ends in " #3"."""
-    wishes = _Wishes(pixel_size_nm=pixel_size_nm, crop=crop, scale_bar_nm=scale_bar_nm, data_bar=data_bar)
+    wishes = joined_options(options, said)
     path = checked_path(path, "micrograph", IMAGE_SUFFIXES)
     sha256 = guarded(path, lambda: sha256_of(path))
     images: list[Micrograph] = []
@@ -171,7 +149,7 @@ def reader_of(path: Path) -> Reader:
     return functools.partial(microscope_pages, reader=_MICROSCOPE_SUFFIXES[suffix])
 
 
-def _first(path: str | os.PathLike[str], wishes: _Wishes, request: Request, *, as_float: bool) -> Micrograph:
+def _first(path: str | os.PathLike[str], wishes: ReadOptions, request: Request, *, as_float: bool) -> Micrograph:
     path = checked_path(path, "micrograph", IMAGE_SUFFIXES)
     pages = read_pages(path, reader_of(path), request)
     try:
@@ -181,7 +159,7 @@ def _first(path: str | os.PathLike[str], wishes: _Wishes, request: Request, *, a
         pages.close()  # type: ignore[attr-defined]  # a generator
 
 
-def _micrograph(path: Path, raw: Raw, wishes: _Wishes, sha256: str, *, as_float: bool) -> Micrograph:
+def _micrograph(path: Path, raw: Raw, wishes: ReadOptions, sha256: str, *, as_float: bool) -> Micrograph:
     """Put one page together: grey plane, data bar, scale bar, pixel size, crop, checks."""
     metadata: dict[str, Any] = {**raw.metadata}
     sizes = raw.sizes_nm if "pixel_size_note" in metadata else _with_header_beside(path, raw, metadata)
@@ -231,7 +209,7 @@ def _with_header_beside(path: Path, raw: Raw, metadata: dict[str, Any]) -> Sizes
 
 
 def _pixel_size(
-    path: Path, sizes: Sizes | None, wishes: _Wishes, length_px: int | None
+    path: Path, sizes: Sizes | None, wishes: ReadOptions, length_px: int | None
 ) -> tuple[float | None, dict[str, Any]]:
     """Choose between the user's pixel size, the scale bar that the user names, and the file's word."""
     if wishes.scale_bar_nm is None:

@@ -7,7 +7,6 @@ folder is needed for one image.
 from __future__ import annotations
 
 import importlib
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,19 @@ import numpy as np
 
 from hea_sim.errors import InputError
 from hea_vision.io._files import one_line
+from hea_vision.io.complete_files import check_complete
 from hea_vision.io.lengths import nm_per, usable
 from hea_vision.io.raw_images import Raw, Request, Sizes, check_size, chosen_pages
 
-#: Readers that take `lazy=True` and then give the shape without the pixels.
-_LAZY = {"digitalmicrograph", "emd", "tia", "hspy", "bruker"}
+#: Options of readers: `lazy` gives the shape without the pixels; of what Velox writes, the pictures alone are taken,
+#: since the stream of X-ray events beside them is slow to sort and needs the package `sparse`.
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "digitalmicrograph": {"lazy": True},
+    "emd": {"lazy": True, "select_type": "images"},
+    "tia": {"lazy": True},
+    "hspy": {"lazy": True},
+    "bruker": {"lazy": True},
+}
 _ENERGY_UNITS = {"ev", "kev", "mev"}
 
 
@@ -40,11 +47,9 @@ def microscope_pages(path: Path, request: Request, reader: str) -> Iterator[Raw]
 
     Of several pictures that are no stack the first is given where no page is named, which the metadata then says.
     """
-    if path.suffix.lower() == ".ser":
-        _check_series(path)
+    check_complete(path)
     module = importlib.import_module(f"rsciio.{reader}")
-    options = {"lazy": True} if reader in _LAZY else {}
-    signals = module.file_reader(str(path), **options)
+    signals = module.file_reader(str(path), **_OPTIONS.get(reader, {}))
     pictures = [p for signal in signals for p in _pictures(signal)]
     if not pictures:
         raise InputError(_no_picture(path, signals))
@@ -59,29 +64,6 @@ def microscope_pages(path: Path, request: Request, reader: str) -> Iterator[Raw]
         wanted = chosen_pages(path, len(pictures), request)
     for n in wanted:
         yield _read(path, pictures[n], n, len(pictures), dict(metadata))
-
-
-def _check_series(path: Path) -> None:
-    """Refuse a TIA series whose header claims more than the file holds; its reader takes the memory first."""
-    size = path.stat().st_size
-    with open(path, "rb") as stream:
-        head = stream.read(30)
-        order, _, version, kind, _, total, valid = struct.unpack("<3H4I", head[:22])
-        wide = "Q" if version >= 0x220 else "I"
-        stream.seek(22)
-        (offsets,) = struct.unpack("<" + wide, stream.read(struct.calcsize(wide)))
-        claimed = 2 * total * struct.calcsize(wide)
-        if order == 0x4949 and 0 < valid <= total and offsets + claimed <= size:
-            stream.seek(offsets)
-            (first,) = struct.unpack("<" + wide, stream.read(struct.calcsize(wide)))
-            stream.seek(first + (40 if kind == 0x4122 else 20))
-            shape = struct.unpack("<2I" if kind == 0x4122 else "<I", stream.read(10 if kind == 0x4122 else 6)[2:])
-            claimed = valid * int(np.prod([int(n) for n in shape], dtype=object))
-    if offsets + claimed > size or order != 0x4949 or not 0 < valid <= total:
-        raise InputError(
-            f"{path}: the header claims {claimed} values in a file of {size} bytes; the file is truncated or damaged:"
-            " copy it again"
-        )
 
 
 def _read(path: Path, picture: _Picture, n: int, count: int, metadata: dict[str, Any]) -> Raw:

@@ -205,20 +205,22 @@ def _partition(
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(b != 0, (a / n) / (b / m), np.nan)
 
-    held = np.flatnonzero(part[1] > 0)
+    # Tiles of matrix alone move the ratio too; how many hold the class says how well its spread is known.
+    either = np.flatnonzero((part[1] > 0) | (matrix[1] > 0))
     tiles = np.arange(len(part[1]))
-    left_out = np.array([ratio(tiles != i) for i in held])
-    return _estimates(maps, ratio(slice(None)), left_out, len(held), int(part[1].sum()), "1")
+    left_out = np.array([ratio(tiles != i) for i in either])
+    return _estimates(maps, ratio(slice(None)), left_out, int((part[1] > 0).sum()), int(part[1].sum()), "1")
 
 
 def _estimates(
     maps: ElementMaps, value: np.ndarray, left_out: np.ndarray, tiles: int, pixels: int, unit: str
 ) -> dict[str, Estimate]:
-    """Give values with jackknife intervals (Student's t); none where too few tiles hold the class."""
+    """Give values with jackknife intervals, Student's t over the `tiles` of the class; none where these are too few."""
     if tiles < _MIN_TILES:
         method = f"{pixels} px in {tiles} tiles: too few for an interval"
         return {e: Estimate(value=float(v), unit=unit, n=tiles, method=method) for e, v in zip(maps.elements, value)}
-    std = np.sqrt((tiles - 1) / tiles * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
+    n = len(left_out)
+    std = np.sqrt((n - 1) / n * ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0))
     half = float(t.ppf(0.5 + LEVEL / 2.0, tiles - 1)) * std
     method = f"{pixels} px; jackknife over {tiles} tiles"
     return {

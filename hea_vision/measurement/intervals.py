@@ -13,6 +13,7 @@ ASTM E562-19 and E1245-03 write the same for fractions, E112-13 and E1382-97 for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -78,6 +79,26 @@ def with_interval(
         unit=unit,
         n=n,
         method=method,
+    )
+
+
+def widened(estimate: Estimate, std: float, *, what: str, bounds: tuple[float, float] = (0.0, np.inf)) -> Estimate:
+    """Add a normal error of standard deviation `std` to an estimate in quadrature; `what` names it in the method.
+
+    >>> e = Estimate(value=10.0, std=0.3, low=9.4, high=10.6, level=0.95, unit="nm")
+    >>> round(widened(e, 0.4, what="blur").std, 3)
+    0.5
+    """
+    said = f"{what} (std {std:.2g} {estimate.unit})"
+    if estimate.std is None or estimate.low is None or estimate.high is None:
+        return replace(estimate, method=f"{estimate.method}; not in it: {said}")
+    half = student_t(np.inf, estimate.level or LEVEL) * std
+    return replace(
+        estimate,
+        std=float(np.hypot(estimate.std, std)),
+        low=float(max(bounds[0], estimate.value - np.hypot(estimate.value - estimate.low, half))),
+        high=float(min(bounds[1], estimate.value + np.hypot(estimate.high - estimate.value, half))),
+        method=f"{estimate.method}; in quadrature {said}",
     )
 
 

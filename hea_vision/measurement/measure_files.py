@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,9 @@ import numpy as np
 
 from hea_sim.documents import write_atomic
 from hea_sim.errors import InputError
-from hea_sim.records import Segmentation
-from hea_vision.measurement.measure_labels import Measurements, measure, totals_to_plain
+from hea_sim.records import Estimate, Segmentation
+from hea_vision.measurement.field_totals import totals_to_plain
+from hea_vision.measurement.measure_labels import Measurements, measure
 
 if TYPE_CHECKING:
     from hea_vision.jobs import MeasureJob
@@ -40,7 +43,7 @@ OBJECT_COLUMNS = (
 _STRAIN_STDS = ("e_xx_std", "e_yy_std", "e_xy_std", "rotation_deg_std")
 STRAIN_COLUMNS = ("input", "row", "column", "h", "k", "e_xx", "e_yy", "e_xy", "rotation_deg", *_STRAIN_STDS)
 #: Folders that `hea segment` writes beside its folder of labels.
-_LABELS, _INSTANCES, _OBJECTS = "labels", "instances", "objects"
+_LABELS, _INSTANCES, _OBJECTS, _RESULTS = "labels", "instances", "objects", "results.json"
 #: More numbers than this without names are no classes.
 _MOST_NAMELESS = 32
 #: Folder for the table of each image; another than that of `hea segment`, whose tables hold the places of columns.
@@ -88,7 +91,7 @@ class MeasureWork:
 
 def label_folder(path: Path) -> Path:
     """Give the label images of a folder that `hea segment` has written, whose pictures are no labels; else the path."""
-    return path / _LABELS if (path / _LABELS).is_dir() and (path / "results.json").is_file() else path
+    return path / _LABELS if (path / _LABELS).is_dir() and (path / _RESULTS).is_file() else path
 
 
 def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float | None = None) -> Segmentation:
@@ -102,7 +105,8 @@ def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float
     pixel_size_nm
         Where the file holds another, or none.
 
-    Grains and columns that `hea segment` has written beside its labels are read with them.
+    What `hea segment` has written beside its labels is read with them: grains, columns, and the area fractions with the
+    error of the labels, so that the file says what the segmentation did.
     """
     from hea_vision.io.labels import read_instances, read_labels
 
@@ -132,7 +136,7 @@ def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float
 
 
 def _with_companions(path: Path, found: Segmentation) -> Segmentation:
-    """Join what lies beside a label image of `hea segment`: object numbers, and the places of columns."""
+    """Join what lies beside a label image of `hea segment`: object numbers, places of columns, area fractions."""
     from hea_vision.io.labels import read_instances
 
     if path.parent.name != _LABELS:
@@ -149,7 +153,25 @@ def _with_companions(path: Path, found: Segmentation) -> Segmentation:
         found = dataclasses.replace(found, instances=instances)
     if "column" in found.classes.values() and listed.is_file():
         found = dataclasses.replace(found, points=_read_points(listed))
+    results = beside / _RESULTS
+    if results.is_file():
+        said = _fractions_of_batch(results, results.stat().st_mtime_ns).get(f"{_LABELS}/{path.name}")
+        found = found if said is None else dataclasses.replace(found, fractions=said)
     return found
+
+
+@functools.lru_cache(maxsize=2)
+def _fractions_of_batch(path: Path, _changed_ns: int) -> dict[str, dict[str, Estimate]]:
+    """Read the area fractions in results of `hea segment`, by the label image; once for all images of a batch."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")).get("results", [])
+        return {
+            row["labels"]: {name: Estimate(**e) for name, e in row["fractions"].items()}
+            for row in rows
+            if "labels" in row and "fractions" in row
+        }
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: no results of hea segment ({error}); segment again, or move the labels") from error
 
 
 def _read_points(path: Path) -> np.ndarray:

@@ -4,7 +4,11 @@
 |---|---|
 | grain boundary | intercepts and counting (ASTM E112, E1382, ISO 643) |
 | column | lattice and local strain |
-| any other above 0 | area fraction, particles, distances; lamellae where asked for, or named so |
+| any other above 0 | area fractions, particles, distances; lamellae where asked for, or named so |
+
+"Area fraction of this field" is that of the labelled picture with the error of its labels, "area fraction of the
+specimen" what it says of the alloy, with the scatter of fields (`fractions`). Fields of more than `strips.LARGE_PX`
+pixels are measured strip by strip; grains and lamellae, which standards want over several fields, only up to there.
 """
 
 from __future__ import annotations
@@ -12,33 +16,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.records import Estimate, Segmentation
-from hea_vision.measurement.fractions import area_fraction
+from hea_vision.measurement import strips
+from hea_vision.measurement.field_totals import OF_SPECIMEN, FieldTotal
+from hea_vision.measurement.fractions import fractions_of_field
 from hea_vision.measurement.grain_size import intercept_grain_size, length_unit
 from hea_vision.measurement.intercepts import grains_of_boundaries
 from hea_vision.measurement.lamellae import lamellar_spacing
 from hea_vision.measurement.particles import Particles, measure_particles
 from hea_vision.measurement.planimetric import count_grains, grain_size_of_counts
 from hea_vision.measurement.shapes import Shapes, measure_shapes
+from hea_vision.measurement.sizes import sized
 from hea_vision.measurement.strain import ColumnStrain, column_strain
 
 #: Parts of the names of classes that are lamellae without being asked.
 _LAMELLAR = ("lamell", "pearlite")
 _BOUNDARY, _COLUMN = "grain boundary", "column"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FieldTotal:
-    """Hold what a field adds to a ratio over fields: length over intersections, area over grains, and the like."""
-
-    above: float
-    below: float
-    unit: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +85,7 @@ def measure(
     >>> labels[10:20, 10:20] = labels[40:52, 30:42] = 1
     >>> found = measure(Segmentation(labels=labels, classes={0: "matrix", 1: "precipitate"}, pixel_size_nm=2.0))
     >>> f"{found.estimates['precipitate: mean diameter']:.3g}"
-    '24.9 ± 1.6 nm'
+    '24.9 ± 2.3 nm'
     """
     labels = np.asarray(segmentation.labels)
     if labels.ndim != 2 or min(labels.shape, default=0) < 8:
@@ -98,14 +95,17 @@ def measure(
         into.notes.append("no pixel size: lengths are in px; give one to have nm, um and grain size numbers")
     names = {int(number): str(name) for number, name in segmentation.classes.items()}
     boundary = [number for number, name in names.items() if name.lower() == _BOUNDARY]
-    points = getattr(segmentation, "points", None)
+    points = segmentation.points
     if boundary:
+        _check_size(segmentation)
         _measure_grains(into, segmentation, boundary[0], names, pattern, spacing_px)
     elif points is not None or _COLUMN in (name.lower() for name in names.values()):
         _measure_columns(into, np.empty((0, 3)) if points is None else np.asarray(points, float))
+    # Instances of a segmentation with boundaries are its grains, not the objects of its other classes.
+    instances = None if boundary else segmentation.instances
     for number, name in names.items():
         if number > 0 and number not in boundary and name.lower() != _COLUMN:
-            _measure_class(into, segmentation, number, name, seed)
+            _measure_class(into, segmentation, number, name, instances, seed)
             if lamellae or any(part in name.lower() for part in _LAMELLAR):
                 _measure_lamellae(into, labels, number, name)
     return Measurements(
@@ -143,7 +143,7 @@ def _measure_grains(
     spacing_px: float | None,
 ) -> None:
     labels = np.asarray(segmentation.labels)
-    given = getattr(segmentation, "instances", None)
+    given = segmentation.instances
     grains = grains_of_boundaries(labels == boundary) if given is None else np.array(given, np.int32)
     other = [n for n, name in names.items() if n != boundary and n > 0]
     grains[np.isin(labels, other)] = -1
@@ -165,7 +165,10 @@ def _measure_grains(
     )
     into.totals["mean intercept"] = FieldTotal(above=scale * size.length_px, below=size.n_intersections, unit=unit)
     count = count_grains(grains)
-    if count.n > 0:
+    into.totals["mean grain area"] = FieldTotal(above=scale * scale * count.area_px, below=count.n, unit=f"{unit}2")
+    if count.n <= 0:
+        into.notes.append("the field shows no grain whole and no point where three meet: too small to count grains")
+    else:
         planimetric = grain_size_of_counts([count], pixel_size_nm=into.size_nm)
         into.notes.extend(planimetric.notes)
         into.add(
@@ -176,7 +179,6 @@ def _measure_grains(
                 "grain size index (ISO 643, planimetric)": planimetric.iso_number,
             }
         )
-        into.totals["mean grain area"] = FieldTotal(above=scale * scale * count.area_px, below=count.n, unit=f"{unit}2")
     into.shapes["grain"] = measure_shapes(grains, pixel_size_nm=into.size_nm)
 
 
@@ -208,25 +210,48 @@ def _measure_columns(into: _Gathered, points: np.ndarray) -> None:
         into.notes.append(f"{left} of {len(points)} columns are not on the lattice and have no strain")
 
 
-def _measure_class(into: _Gathered, segmentation: Segmentation, number: int, name: str, seed: int) -> None:
+def _check_size(segmentation: Segmentation) -> None:
+    shape = np.shape(segmentation.labels)
+    if math.prod(shape) > strips.LARGE_PX:
+        raise InputError(
+            f"measure: {segmentation.source or 'field'} has {shape[0]} x {shape[1]} pixels; wanted at most"
+            f" {strips.LARGE_PX / 1e6:g} megapixels where there are grains: cut the labels into fields, and"
+            " `hea measure` joins them, as E112 wants it"
+        )
+
+
+def _measure_class(
+    into: _Gathered, segmentation: Segmentation, number: int, name: str, instances: np.ndarray | None, seed: int
+) -> None:
     labels = np.asarray(segmentation.labels)
     known = segmentation.fractions.get(name)
-    into.estimates[f"{name}: area fraction"] = area_fraction(labels, number) if known is None else known
-    pixels = float(np.count_nonzero(labels == number))
-    into.totals[f"{name}: area fraction"] = FieldTotal(above=pixels, below=float(labels.size), unit="area fraction")
-    instances = getattr(segmentation, "instances", None)
-    found = measure_particles(labels, number, instances=instances, pixel_size_nm=into.size_nm, seed=seed)
+    try:
+        here, specimen = fractions_of_field(labels, number, known)
+    except InputError as refused:
+        into.notes.append(f"{name}: {refused}")
+        here, specimen = fractions_of_field(labels, number)
+    into.estimates[f"{name}: area fraction of this field"] = here
+    into.estimates[f"{name}: {OF_SPECIMEN}"] = specimen
+    into.totals[f"{name}: {OF_SPECIMEN}"] = FieldTotal(
+        above=here.value * labels.size, below=float(labels.size), unit="area fraction", label_std=here.std
+    )
+    found = measure_particles(
+        labels, number, instances=instances, pixel_size_nm=into.size_nm, labelled_fraction=here, seed=seed
+    )
     into.shapes[name] = found.shapes
     into.notes.extend(f"{name}: {note}" for note in found.notes if "pixel size" not in note)
     into.estimates[f"{name}: number density"] = found.density
     for what, estimate in _particle_estimates(found).items():
         into.add(**{f"{name}: {what}": estimate})
     if found.mean_diameter is not None:
-        total = float(found.weights.sum())
-        above = float(np.dot(found.weights, found.shapes["equivalent_diameter"]))
+        keep = sized(found.shapes)
+        total = float(found.weights[keep].sum())
         # Weights of a field times its area are numbers of particles, which is what fields are joined by.
         into.totals[f"{name}: mean diameter"] = FieldTotal(
-            above=above * labels.size, below=total * labels.size, unit=found.mean_diameter.unit
+            above=found.mean_diameter.value * total * labels.size,
+            below=total * labels.size,
+            unit=found.mean_diameter.unit,
+            label_std=None if found.outline_shift_std is None else 2.0 * found.outline_shift_std,
         )
 
 
@@ -243,6 +268,10 @@ def _particle_estimates(found: Particles) -> dict[str, Estimate | None]:
 
 
 def _measure_lamellae(into: _Gathered, labels: np.ndarray, number: int, name: str) -> None:
+    if labels.size > strips.LARGE_PX:
+        most = f"{strips.LARGE_PX / 1e6:g} megapixels"
+        into.notes.append(f"{name}: no lamellar spacing of a field over {most}: cut it into fields and measure these")
+        return
     try:
         found = lamellar_spacing(labels, number, pixel_size_nm=into.size_nm)
     except InputError as error:
@@ -256,86 +285,3 @@ def _measure_lamellae(into: _Gathered, labels: np.ndarray, number: int, name: st
             f"{name}: spacing across lamellae": found.normal_spacing,
         }
     )
-
-
-def join_fields(rows: list[Mapping[str, FieldTotal]]) -> tuple[dict[str, Estimate], list[str]]:
-    """Join the totals of fields into estimates over them, with the intervals that E112 and E562 want.
-
-    Fields without a pixel size do not go together with those that have one: each unit is joined by itself, and the
-    rarer one is left out and noted.
-
-    >>> one, two = ({"mean intercept": FieldTotal(above=100.0, below=b, unit="um")} for b in (10.0, 12.0))
-    >>> round(join_fields([one, two])[0]["mean intercept"].value, 2)
-    9.09
-    """
-    from hea_vision.measurement.fields import fraction_over_fields
-    from hea_vision.measurement.grain_size import grain_size_number, shifted_to_iso
-    from hea_vision.measurement.intervals import ratio_estimate
-
-    found: dict[str, Estimate] = {}
-    notes: list[str] = []
-    if len(rows) < 2:
-        return found, ["one field: intervals over fields need several; those of the field itself are model-based"]
-    rows, said = _of_one_mind(rows)
-    notes += said
-    for name in dict.fromkeys(name for row in rows for name in row):
-        totals = [row[name] for row in rows if name in row]
-        if len(totals) < len(rows):
-            notes.append(f"{name}: known of {len(totals)} of {len(rows)} fields, and joined over these alone")
-        units = [t.unit for t in totals]
-        unit = max(dict.fromkeys(units), key=units.count)
-        used = [t for t in totals if t.unit == unit]
-        if len(used) < len(totals):
-            notes.append(f"{name}: {len(totals) - len(used)} fields in other units than {unit} are left out")
-        if unit == "area fraction":
-            over = fraction_over_fields([t.above / t.below for t in used], method="ASTM E1245-03, area of labels")
-            found[name] = over.fraction
-            if over.fields_for_10_percent is not None:
-                notes.append(f"{name}: 10 % relative accuracy would take {over.fields_for_10_percent} fields")
-        elif sum(t.below for t in used) > 0:
-            found[name] = ratio_estimate(
-                [t.above for t in used],
-                [t.below for t in used],
-                unit=unit,
-                n=len(used),
-                method=f"over {len(used)} fields, Student's t",
-            )
-    if "mean intercept" in found and found["mean intercept"].unit == "um":
-        found["grain size number G"] = grain_size_number(found["mean intercept"])
-        found["grain size index (ISO 643)"] = shifted_to_iso(found["grain size number G"])
-    return found, notes
-
-
-def _of_one_mind(rows: list[Mapping[str, FieldTotal]]) -> tuple[list[Mapping[str, FieldTotal]], list[str]]:
-    """Give fields a common class where some tell two sizes of precipitates apart and others show one population."""
-    area, lone = ": area fraction", "precipitate: area fraction"
-    sizes = [f"{size} precipitate{area}" for size in ("small", "large")]
-    told = [all(name in row for name in sizes) for row in rows]
-    alone = [lone in row for row in rows]
-    if not (any(told) and any(alone)):
-        return rows, []
-    joined: list[Mapping[str, FieldTotal]] = []
-    for row, both in zip(rows, told):
-        parts = [row[name] for name in (sizes if both else [lone]) if name in row]
-        rest = {name: total for name, total in row.items() if name != lone}
-        if parts:
-            total = FieldTotal(above=sum(t.above for t in parts), below=parts[0].below, unit=parts[0].unit)
-            rest[f"precipitates of both sizes{area}"] = total
-        joined.append(rest)
-    return joined, [
-        f"{sum(told)} of {len(rows)} fields tell small and large precipitates apart, the others show one size"
-    ]
-
-
-def totals_to_plain(totals: Mapping[str, FieldTotal]) -> dict[str, list[Any]]:
-    """Write totals as plain data for a journal."""
-    return {name: [t.above, t.below, t.unit] for name, t in totals.items()}
-
-
-def totals_from_plain(data: Mapping[str, Any]) -> dict[str, FieldTotal]:
-    """Read what `totals_to_plain` wrote.
-
-    >>> totals_from_plain(totals_to_plain({"a": FieldTotal(above=1.0, below=2.0, unit="um")}))["a"].below
-    2.0
-    """
-    return {name: FieldTotal(above=a, below=b, unit=u) for name, (a, b, u) in data.items()}

@@ -186,11 +186,20 @@ def _scale(whole: Covariances, i: int, quantified: bool) -> float:
 
 
 def _mean(whole: Covariances, i: int, unit: str) -> Estimate:
-    """Estimate the mean in the alloy: the true field's own sampling error and that of noise."""
-    variance = max(whole.signal[i, i], 0.0) / max(whole.n_of_mean - 1.0, 1.0) + whole.noise[i, i] / whole.n_points
-    method = f"mean of {whole.n_points} points, of which {whole.n_of_mean:.1f} are independent"
-    return Estimate.normal(
-        whole.mean[i], np.sqrt(variance), unit=unit, n=max(1, round(whole.n_of_mean)), method=method, level=LEVEL
+    """Estimate the mean in the alloy: the true field's own sampling error, by Student's t, and that of noise."""
+    freedom = max(whole.n_of_mean - 1.0, 1.0)
+    sampling, noise = max(whole.signal[i, i], 0.0) / freedom, whole.noise[i, i] / whole.n_points
+    half = np.sqrt(float(t.ppf(0.5 + LEVEL / 2.0, freedom)) ** 2 * sampling + _Z**2 * noise)
+    mean = float(whole.mean[i])
+    return Estimate(
+        value=mean,
+        std=float(np.sqrt(sampling + noise)),
+        low=float(mean - half),
+        high=float(mean + half),
+        level=LEVEL,
+        unit=unit,
+        n=max(1, round(whole.n_of_mean)),
+        method=f"mean of {whole.n_points} points, Student's t over the {whole.n_of_mean:.1f} that are independent",
     )
 
 

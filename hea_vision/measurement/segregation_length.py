@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hea_sim.records import Estimate
+from hea_vision.measurement.intervals import with_interval
 from hea_vision.measurement.noise_separation import Covariances, radial_profile
 
 #: How many standard errors a repeat in the autocorrelation must stand above zero.
@@ -44,8 +45,10 @@ def arm_spacing(parted: Covariances, step_um: float | None) -> tuple[Estimate | 
     std = float(np.hypot(repeat * scatter / np.sqrt(length / repeat), 0.29))
     if step_um is None:
         return None, [f"segregation repeats every {repeat:.1f} ± {std:.1f} points; the distance of points is not known"]
-    method = f"first repeat of the autocorrelation, {length / repeat:.1f} spacings long"
-    return Estimate.normal(step_um * repeat, step_um * std, unit="um", method=method), [falls]
+    spacings = length / repeat
+    method = f"first repeat of the autocorrelation, {spacings:.1f} spacings long; Student's t over these"
+    freedom = max(spacings - 1.0, 1.0)
+    return with_interval(step_um * repeat, step_um * std, freedom, unit="um", method=method, n=None), [falls]
 
 
 def _error_of_far_lags(rho: np.ndarray, profile: np.ndarray, n_points: int) -> float:

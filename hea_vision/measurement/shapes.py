@@ -16,7 +16,7 @@ A pixel has the width of one pixel in every direction and the second moment 1/12
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,7 +29,8 @@ _DIRECTIONS = 36
 class Shapes:
     """Hold the shapes of n objects as columns of length n; `unit` is that of lengths; `boxes` (n, 4) in pixels.
 
-    A box is (top, left, bottom, right), the last two beyond the object.
+    A box is (top, left, bottom, right), the last two beyond the object; `shape` is that of the field. The lengths of an
+    object that touches the edge of the field are lower bounds.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -42,6 +43,11 @@ class Shapes:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.columns[name]
+
+    def only(self, keep: np.ndarray) -> Shapes:
+        """Keep some of the objects, named by a mask or by their places."""
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        return replace(self, columns=columns, boxes=self.boxes[keep])
 
 
 def label_objects(mask: np.ndarray) -> np.ndarray:

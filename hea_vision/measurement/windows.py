@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from hea_vision.measurement.shapes import label_objects, measure_shapes
+from hea_vision.measurement.shapes import Shapes, label_objects, measure_shapes
 from hea_vision.measurement.strips import ObjectTable, instance_table, object_table
 
 #: Fields up to this size are measured at once; windows of larger ones have about a quarter of it.
@@ -19,52 +18,33 @@ _LARGEST_BOX_PX = 16_000_000
 SHAPE_COLUMNS = ("feret_max", "feret_min", "aspect_ratio", "circularity", "solidity", "orientation_deg")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Objects:
-    """Hold the objects of one class: `columns` of length n, named as in `ObjectMeasure`; `unit` is that of lengths.
-
-    Shapes are NaN for objects too large to be measured.
-    """
-
-    columns: dict[str, np.ndarray]
-    unit: str
-
-    def __len__(self) -> int:
-        return len(self.columns["number"])
-
-
-def class_objects(labels: np.ndarray, number: int, pixel_size_nm: float | None = None) -> Objects:
+def class_objects(labels: np.ndarray, number: int, pixel_size_nm: float | None = None) -> Shapes:
     """Measure the connected objects of a class; pixels that share a corner are connected.
+
+    Shapes of objects that are too large to be measured are NaN; their areas and diameters are known.
 
     >>> field = np.zeros((20, 20), int)
     >>> field[4:8, 3:15] = 1
     >>> found = class_objects(field, 1)
-    >>> found.columns["area_px"].tolist(), found.columns["feret_max"].round(1).tolist()
+    >>> found["area_px"].tolist(), found["feret_max"].round(1).tolist()
     ([48], [12.4])
     """
     if labels.size <= WHOLE_PX:
-        found = measure_shapes(label_objects(labels == number), pixel_size_nm=pixel_size_nm)
-        return Objects(columns=dict(found.columns), unit=found.unit)
+        return measure_shapes(label_objects(labels == number), pixel_size_nm=pixel_size_nm)
     table = object_table(labels, number)
     return _measured(table, labels.shape, lambda box: label_objects(np.asarray(labels[box]) == number), pixel_size_nm)
 
 
 def instance_objects(
     instances: np.ndarray, labels: np.ndarray, pixel_size_nm: float | None = None
-) -> dict[int, Objects]:
+) -> dict[int, Shapes]:
     """Measure objects that are numbered already; each belongs to the class that most of it has."""
     table, classes = instance_table(instances, labels)
     if labels.size <= WHOLE_PX:
-        shapes = measure_shapes(np.asarray(instances), pixel_size_nm=pixel_size_nm)
-        found = Objects(columns=dict(shapes.columns), unit=shapes.unit)
+        found = measure_shapes(np.asarray(instances), pixel_size_nm=pixel_size_nm)
     else:
         found = _measured(table, labels.shape, lambda box: np.asarray(instances[box]), pixel_size_nm)
-    return {
-        int(number): Objects(
-            columns={name: values[classes == number] for name, values in found.columns.items()}, unit=found.unit
-        )
-        for number in np.unique(classes)
-    }
+    return {int(number): found.only(classes == number) for number in np.unique(classes)}
 
 
 def _measured(
@@ -72,7 +52,7 @@ def _measured(
     shape: tuple[int, ...],
     read: Callable[[tuple[slice, slice]], np.ndarray],
     pixel_size_nm: float | None,
-) -> Objects:
+) -> Shapes:
     """Measure the objects of a table; `read` numbers the objects of a box of the field."""
     scale, unit = (1.0, "px") if pixel_size_nm is None else (float(pixel_size_nm), "nm")
     shapes = {name: np.full(len(table), np.nan) for name in SHAPE_COLUMNS}
@@ -92,7 +72,12 @@ def _measured(
         "equivalent_diameter": scale * np.sqrt(4.0 * table.area_px / np.pi),
         "touches_edge": table.touches_edge,
     }
-    return Objects(columns={**columns, **shapes}, unit=unit)
+    return Shapes(
+        columns={**columns, **shapes},
+        unit=unit,
+        boxes=np.column_stack([table.top, table.left, table.bottom, table.right]),
+        shape=(shape[0], shape[1]),
+    )
 
 
 def _windows(table: ObjectTable, shape: tuple[int, ...]) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:

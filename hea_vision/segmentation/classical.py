@@ -4,7 +4,8 @@ It may say "no second phase": see `populations` for the evidence that it asks fo
 several; a precipitate that is as dark as a hole counts as a pore; strong channelling contrast of grains of a few tens
 of pixels can look like two phases; holes thinner than a quarter of their length (cracks) are left to the matrix.
 
-Labels do not change when the grey values are multiplied, nor when a constant is added to them and to `black_level`.
+Labels do not change when the grey values are multiplied, nor when a constant is added to them and to `black_level`,
+be they of 1e-300 or of 1e300: everything is computed of grey values between 0 and 1.
 Contrast inversion swaps nothing but the pores: the matrix is told by being connected, not by being bright.
 """
 
@@ -20,6 +21,7 @@ from skimage.segmentation import watershed
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, Segmentation
 from hea_vision.measurement.fractions import area_fraction
+from hea_vision.segmentation.grey_range import GreyRange
 from hea_vision.segmentation.populations import Cut, Limits, find_cut
 from hea_vision.segmentation.pores import find_pores
 from hea_vision.segmentation.preparation import denoise, noise_std, shading_surface
@@ -69,11 +71,15 @@ def segment_classical(
     if min_area_px < 1:
         raise InputError(f"min_area_px is {min_area_px}; wanted a whole number >= 1")
     limits = limits or Limits()
-    image = np.asarray(micrograph.image, float)
-    if np.ptp(image) == 0:
-        raise InputError(f"{micrograph.source or 'image'}: all pixels are equal; wanted a micrograph")
+    try:
+        grey = GreyRange.of(micrograph.image)
+    except InputError as error:
+        raise InputError(f"{micrograph.source or 'image'}: {error}") from error
+    image = grey.unit(micrograph.image)
     std = noise_std(image)
-    pores, pore_reason = find_pores(image, std, pore_level=pore_level, black_level=black_level, min_area_px=min_area_px)
+    pores, pore_reason = find_pores(
+        image, std, pore_level=pore_level, black_level=grey.level(black_level), min_area_px=min_area_px
+    )
     if pores.mean() > MOST_PORES:
         pore_reason = f"dark areas cover {pores.mean():.0%} of the field: no holes, but another phase or a mask"
         pores = np.zeros_like(pores)
@@ -87,18 +93,20 @@ def segment_classical(
         second, bounds = _particles(flat, usable, ~pores, cut, std, min_area_px)
         labels[second] = SECOND_PHASE
     labels[pores] = PORE
-    return _record(micrograph, labels, bounds, _metadata(std, cut, tried, pores, pore_reason, pore_level, black_level))
+    metadata = {
+        "noise_std": grey.length(std),
+        **_findings(cut, tried, pores, pore_reason),
+        "cuts": [_in_grey_values(c, grey) for c in tried],
+        "settings": {"pore_level": pore_level, "black_level": black_level},
+    }
+    return _record(micrograph, labels, bounds, metadata)
 
 
-def _metadata(
-    std: float,
-    cut: Cut | None,
-    tried: list[Cut],
-    pores: np.ndarray,
-    pore_reason: str,
-    pore_level: float,
-    black_level: float,
-) -> dict[str, object]:
+def _in_grey_values(cut: Cut, grey: GreyRange) -> dict[str, object]:
+    return cut.as_dict() | {"threshold": grey.grey(cut.threshold), "contrast": grey.length(cut.contrast)}
+
+
+def _findings(cut: Cut | None, tried: list[Cut], pores: np.ndarray, pore_reason: str) -> dict[str, object]:
     if cut is not None:
         second = f"found: {cut.kind} cut after smoothing over {cut.sigma_px:g} px"
     else:
@@ -107,11 +115,8 @@ def _metadata(
             f"none: the nearest cut fails its test ({nearest.reason})" if nearest else "none: too few pixels to judge"
         )
     return {
-        "noise_std": std,
         "second_phase": second,
         "pore": "found" if pores.any() else f"none: {pore_reason or 'nothing dark, compact and sharp enough'}",
-        "cuts": [c.as_dict() for c in tried],
-        "settings": {"pore_level": pore_level, "black_level": black_level},
     }
 
 

@@ -1,134 +1,142 @@
 """Whether an image is of the kind that a model knows.
 
-What the network makes of an image is summed up in a few numbers: the mean and the spread of its features over the
-field, and how undecided it is. Images that the model was made for form a cloud; the distance from that cloud, in units
-of the distance that all but a few of them keep, is the `unfamiliarity`. Above 1 the image is flagged.
+An image is summed up in a few numbers (`picture_numbers`). Examples of what the model knows and of what it does not
+(`strange_pictures`) tell which of them matter, by logistic regression. Distance from the known ones counts as a number
+more, as what is far from them in any direction is strange too.
 
 | symbol | here |
 |---|---|
-| x | `describe`: features of one image |
-| m, V | mean of the known images, their main directions scaled to unit variance: `mean`, `axes` |
-| r | what lies off these directions, in units of its usual size |
-| d^2 = |V (x - m)|^2 + r^2 | squared distance (Mahalanobis, with one number for the rest) |
-| unfamiliarity | d / `limit` |
+| z | (numbers - `mean`) / `scale` of the known images, within `FARTHEST` |
+| d^2 = z' (C + `RIDGE` I)^-1 z / n | squared distance, C the correlations of the known images' n numbers: `inverse` |
+| s = w z + v log d + b | `weights`: log odds of strange against known, both equally likely beforehand |
+| unfamiliarity | (s - s_0) / (s_1 - s_0), not below 0; above 1 the image is flagged |
+| s_0, s_1 | `middle`, `limit`: median, and the score that all but 5 % of known images stay below |
+
+s_0 and s_1 come from images that the regression has not seen: it is made again and again without some of the pictures
+(all parts of one together), which are then scored. The quantile is the finite-sample one of conformal prediction
+(doi:10.1561/2200000101), every picture counting alike.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from hea_sim.errors import InputError
-from hea_vision.segmentation.inputs import network_input
-from hea_vision.segmentation.network import MicrographNet
-from hea_vision.segmentation.painted_network import PaintedNet
-from hea_vision.segmentation.tiles import padded
 
-#: An image is described by windows of this edge, spread evenly; their median counts.
-WINDOW_PX = 256
-_WINDOWS = 4
-
-
-@torch.inference_mode()
-def describe(network: MicrographNet | PaintedNet, image: np.ndarray) -> np.ndarray:
-    """Sum up what a network makes of an image, as (features,) float64.
-
-    Evenly spread windows are described one by one, each normalised by itself; the median of each feature counts.
-    """
-    device = next(network.parameters()).device
-    found = []
-    for window in _windows((image.shape[0], image.shape[1])):
-        try:
-            channels = padded(network_input(np.asarray(image[window], np.float32)), network.stride)
-        except InputError:
-            continue  # a window of one grey value says nothing
-        x = torch.from_numpy(channels)[None].to(device).contiguous(memory_format=torch.channels_last)
-        levels = network.features(x)
-        # A painted network looks at more than the levels of its base.
-        scores = network.head(levels[-1]) if isinstance(network, MicrographNet) else network(x)
-        p = torch.softmax(scores, 1)
-        undecided = 1 - p.amax(1)
-        numbers = [undecided.mean(), undecided.std(correction=0), *p.mean((0, 2, 3))]
-        for level in (levels[0], levels[2], levels[-1]):
-            numbers += [*level.mean((0, 2, 3)), *level.std((0, 2, 3), correction=0)]
-        found.append(torch.stack([n.float() for n in numbers]).cpu().numpy())
-    if not found:
-        raise InputError("the image has one grey value only; wanted a micrograph")
-    return np.median(np.asarray(found, np.float64), axis=0)
-
-
-def _windows(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
-    places = []
-    for n in shape:
-        if n <= WINDOW_PX:
-            places.append([slice(0, n)])
-            continue
-        count = min(_WINDOWS, -(-n // WINDOW_PX))
-        starts = np.linspace(0, n - WINDOW_PX, count).astype(int)
-        places.append([slice(int(s), int(s) + WINDOW_PX) for s in starts])
-    return [(a, b) for a in places[0] for b in places[1]]
+#: Share of known images of pictures not seen before that stay below the limit.
+SHARE = 0.95
+FARTHEST, RIDGE = 6.0, 0.1
+_DECAY = 3.0
+_FOLDS, _STEPS = 10, 30
+_LEAST_SCALE = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Familiarity:
-    """Hold the cloud of known images: `mean`, `scale` (features,), `axes` (k, features), `rest` and `limit`."""
+    """Hold what tells known images from strange ones: `mean`, `scale` (n,), `inverse` (n, n), `weights` (n + 2,)."""
 
     mean: np.ndarray
     scale: np.ndarray
-    axes: np.ndarray
-    rest: float
-    limit: float
+    inverse: np.ndarray
+    weights: np.ndarray
+    middle: float = 0.0
+    limit: float = 1.0
 
     @classmethod
-    def fit(cls, known: np.ndarray, judged: np.ndarray, *, share: float = 0.98, directions: int = 12) -> Familiarity:
-        """Fit the cloud to descriptions of known images, and the limit to others of the same kind.
+    def fit(
+        cls,
+        known: np.ndarray,
+        strange: np.ndarray,
+        *,
+        known_from: Sequence[int] | None = None,
+        strange_from: Sequence[int] | None = None,
+        share: float = SHARE,
+    ) -> Familiarity:
+        """Tell the numbers of known images from those of strange ones.
 
         Parameters
         ----------
-        known
-            (images, features).
-        judged
-            (images, features) of known kinds that the fit does not see; a part `share` of them shall stay below 1.
+        known, strange
+            (images, numbers).
+        known_from, strange_from
+            The picture that each image is a part of, or was made of; without them each is a picture by itself.
+        share
+            Part of the known images that shall stay below the limit.
         """
-        mean, scale = known.mean(0), known.std(0) + 1e-6
-        z = (known - mean) / scale
-        _, values, vectors = np.linalg.svd(z, full_matrices=False)
-        k = min(directions, max(1, len(known) // 4))
-        axes = vectors[:k] / (values[:k, None] / np.sqrt(len(known)) + 1e-6)
-        off = z - (z @ vectors[:k].T) @ vectors[:k]
-        rest = float(np.sqrt(np.mean((off**2).sum(1)))) + 1e-6
-        cloud = cls(mean=mean, scale=scale, axes=axes, rest=rest, limit=1.0)
-        limit = float(np.quantile([cloud.distance(x) for x in judged], share))
-        return cls(mean=mean, scale=scale, axes=axes, rest=rest, limit=limit)
+        if len(known) < 2 or not len(strange):
+            raise InputError(f"{len(known)} known and {len(strange)} strange images; wanted at least two, and one")
+        from_known = np.arange(len(known)) if known_from is None else np.asarray(known_from)
+        from_strange = len(known) + np.arange(len(strange)) if strange_from is None else np.asarray(strange_from)
+        pictures, index, count = np.unique(from_known, return_inverse=True, return_counts=True)
+        scores = np.empty(len(known))
+        for fold in range(min(_FOLDS, len(pictures)) if len(pictures) > 1 else 0):
+            out = index % _FOLDS == fold
+            # What was made of a picture that is left out is left out too.
+            kept = ~np.isin(from_strange, pictures[np.arange(len(pictures)) % _FOLDS == fold])
+            part = _regression(known[~out], strange[kept] if kept.any() else strange)
+            scores[out] = [part._score(x) for x in known[out]]
+        whole = _regression(known, strange)
+        if len(pictures) == 1:
+            scores = np.array([whole._score(x) for x in known])
+        weight = 1.0 / (len(pictures) * count[index])
+        middle = _quantile(scores, weight, 0.5)
+        limit = _quantile(scores, weight, min(1.0, share * (1 + 1 / len(pictures))))
+        return replace(whole, middle=middle, limit=max(limit, middle + _LEAST_SCALE))
 
-    def distance(self, description: np.ndarray) -> float:
-        """Give the distance of a description from the cloud, in units of `limit`."""
-        z = (description - self.mean) / self.scale
-        along = self.axes @ z
-        # The axes are main directions, so what they do not see is what their plane leaves.
-        flat = self.axes / np.linalg.norm(self.axes, axis=1, keepdims=True)
-        off = z - flat.T @ (flat @ z)
-        return float(np.sqrt((along**2).sum() + (off @ off) / self.rest**2) / self.limit)
+    def _features(self, numbers: np.ndarray) -> np.ndarray:
+        z = np.clip((numbers - self.mean) / self.scale, -FARTHEST, FARTHEST)
+        d2 = np.einsum("...i,ij,...j->...", z, self.inverse, z) / z.shape[-1]
+        return np.concatenate([z, 0.5 * np.log(d2 + 1e-6)[..., None], np.ones((*z.shape[:-1], 1))], axis=-1)
+
+    def _score(self, numbers: np.ndarray) -> float:
+        return float(self._features(numbers) @ self.weights)
+
+    def distance(self, numbers: np.ndarray) -> float:
+        """Give the unfamiliarity of an image by its numbers: 0 like the middle of the known ones, 1 at the limit."""
+        return max(0.0, (self._score(numbers) - self.middle) / (self.limit - self.middle))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Give the numbers as arrays."""
         return {
             "mean": self.mean.astype(np.float32),
             "scale": self.scale.astype(np.float32),
-            "axes": self.axes.astype(np.float32),
-            "rest_limit": np.array([self.rest, self.limit], np.float64),
+            "inverse": self.inverse.astype(np.float32),
+            "weights": self.weights.astype(np.float32),
+            "middle_limit": np.array([self.middle, self.limit], np.float64),
         }
 
     @classmethod
-    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> Familiarity:
-        """Make it again of what `arrays` gave."""
-        rest, limit = (float(v) for v in arrays["rest_limit"])
-        return cls(
-            mean=arrays["mean"].astype(float),
-            scale=arrays["scale"].astype(float),
-            axes=arrays["axes"].astype(float),
-            rest=rest,
-            limit=limit,
-        )
+    def of_arrays(cls, arrays: dict[str, np.ndarray]) -> Familiarity | None:
+        """Make it again of what `arrays` gave; None where a model was saved before it was made so."""
+        if "middle_limit" not in arrays:
+            return None
+        middle, limit = (float(v) for v in arrays["middle_limit"])
+        several = {name: arrays[name].astype(float) for name in ("mean", "scale", "inverse", "weights")}
+        return cls(**several, middle=middle, limit=limit)
+
+
+def _regression(known: np.ndarray, strange: np.ndarray) -> Familiarity:
+    """Fit by Newton's method with a penalty on the weights; known and strange images count alike, however many."""
+    mean, scale = known.mean(0), known.std(0) + _LEAST_SCALE
+    z = np.clip((known - mean) / scale, -FARTHEST, FARTHEST)
+    inverse = np.linalg.inv(z.T @ z / len(z) + RIDGE * np.eye(z.shape[1]))
+    empty = Familiarity(mean=mean, scale=scale, inverse=inverse, weights=np.zeros(z.shape[1] + 2))
+    x = empty._features(np.concatenate([known, strange]))
+    truth = np.repeat([0.0, 1.0], [len(known), len(strange)])
+    often = np.where(truth > 0, 0.5 * len(x) / len(strange), 0.5 * len(x) / len(known))
+    penalty = np.diag(np.repeat([_DECAY, 1e-6], [x.shape[1] - 1, 1]))
+    weights = np.zeros(x.shape[1])
+    for _ in range(_STEPS):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        slope = x.T @ (often * (p - truth)) + penalty @ weights
+        weights = weights - np.linalg.solve((x * (often * p * (1 - p))[:, None]).T @ x + penalty, slope)
+    return replace(empty, weights=weights)
+
+
+def _quantile(values: np.ndarray, weights: np.ndarray, level: float) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][min(int(np.searchsorted(reached, level - 1e-12)), len(values) - 1)])

@@ -8,6 +8,7 @@ simulation has taught about rare and faint particles is not unlearnt.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,11 +32,10 @@ from hea_vision.segmentation.prediction import reduced
 from hea_vision.segmentation.training import SegmenterTraining, train_segmenter
 
 #: Examples of a fine-tuning, its learning rate, and how fast the mean of the weights follows.
-FINE_TUNING = SegmenterTraining(
-    examples=3200, learning_rate=1e-3, average=0.98, report_every=800, held_out=8, first_number=100_000_000
-)
+FINE_TUNING = SegmenterTraining(examples=3200, learning_rate=1e-3, average=0.98, report_every=800, held_out=8)
 VIRTUAL_SHARE = 0.4
 _HELD_OUT_PART = 4
+_FAR_FROM_FIRST, _EXAMPLES_OF_A_RUN = 100_000_000, 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,16 +96,16 @@ def fine_tune(
     new_classes = dict(classes or old.classes)
     learn, judge_on = (dict(pictures), dict(validation)) if validation else hold_out(pictures)
     _check_classes([*learn.values(), *judge_on.values()], new_classes)
-    learn_from = [_reduced(p, reduction) for p in learn.values()]
-    sources: list[tuple[float, ExampleSource]] = [
-        (1.0, PictureSource(pictures=learn_from, n_classes=len(new_classes), inverted_share=inverted_share))
-    ]
+    learn_from = PictureSource(
+        pictures=[_reduced(p, reduction) for p in learn.values()], n_classes=len(new_classes),
+        inverted_share=inverted_share,
+    )  # fmt: skip
+    sources: list[tuple[float, ExampleSource]] = [(1.0, learn_from)]
     if virtual is not None and virtual_share > 0:
-        sources = [
-            (1 - virtual_share, sources[0][1]),
-            (virtual_share, VirtualSource(kind=virtual, n_classes=len(new_classes))),
-        ]
+        drawn = VirtualSource(kind=virtual, n_classes=len(new_classes))
+        sources = [(1 - virtual_share, learn_from), (virtual_share, drawn)]
     weights = {n: v.detach().cpu().numpy() for n, v in old.network.state_dict().items()}
+    settings = replace(settings, first_number=settings.first_number or number_after(weights))
     network = train_segmenter(
         out,
         sources,
@@ -126,6 +126,16 @@ def fine_tune(
     if not improved:
         say(f"the new model is worse on what was held out ({after:.3f}, before {before:.3f}); the old one is kept")
     return FineTuned(segmenter=new if improved else old, before=before, after=after, improved=improved)
+
+
+def number_after(weights: Mapping[str, np.ndarray]) -> int:
+    """Number the first example of a run that goes on from weights, so that each start is shown examples of its own.
+
+    >>> number_after({"a": np.zeros(2)}) == number_after({"a": np.zeros(2)}) != number_after({"a": np.ones(2)})
+    True
+    """
+    digest = hashlib.sha256(b"".join(np.ascontiguousarray(weights[name]).tobytes() for name in sorted(weights)))
+    return _FAR_FROM_FIRST + int(digest.hexdigest()[:6], 16) * _EXAMPLES_OF_A_RUN
 
 
 def hold_out(

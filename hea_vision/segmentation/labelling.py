@@ -11,11 +11,11 @@ from scipy import ndimage
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, Segmentation
 from hea_vision.segmentation.columns import find_columns
-from hea_vision.segmentation.familiarity import describe
 from hea_vision.segmentation.grain_instances import split_grains
 from hea_vision.segmentation.intervals import field_fraction
 from hea_vision.segmentation.models import TrainedSegmenter
 from hea_vision.segmentation.objects import one_class_an_object
+from hea_vision.segmentation.picture_numbers import describe
 from hea_vision.segmentation.prediction import TILE_PX, predict_tiles
 
 #: Images with more pixels get labels and fractions, but no maps of probability.
@@ -70,7 +70,7 @@ def segment_with(
     tiles = predict_tiles(
         segmenter.network,
         image,
-        temperature=segmenter.temperature,
+        temperature=segmenter.temperature_at(views),
         reduction=segmenter.reduction,
         views=views,
         tile_px=tile_px,
@@ -97,7 +97,7 @@ def _record(
     notes: list[str] = []
     ambiguous = areas.ambiguous / areas.pixels
     if segmenter.task == "precipitates" and p is not None:
-        labels, classes, note = _populations(labels, p, classes)
+        labels, classes, note = populations_of(labels, p, classes)
         if note:  # one class for both: what is ambiguous is whether there is a particle
             notes.append(note)
             p, ambiguous[2] = np.stack([p[0], p[1:].sum(0)]), ambiguous[0]
@@ -109,8 +109,9 @@ def _record(
         extra["points"] = find_columns(np.asarray(micrograph.image, np.float32), p[1])
     far = None
     if segmenter.familiarity is not None:
-        far = segmenter.familiarity.distance(describe(segmenter.network, micrograph.image))
-    factors = segmenter.field_error or {}
+        numbers = describe(segmenter.network, micrograph.image, reduction=segmenter.reduction)
+        far = segmenter.familiarity.distance(numbers)
+    factors = segmenter.field_error_at(views)
     counted = np.bincount(labels.ravel(), minlength=len(segmenter.classes)) if p is not None else areas.covered
     return Segmentation(
         labels=labels,
@@ -143,7 +144,9 @@ def uncertainty_of(p: np.ndarray) -> np.ndarray:
     return np.asarray(entropy / np.log(len(p)), np.float32)
 
 
-def _populations(labels: np.ndarray, p: np.ndarray, classes: dict[int, str]) -> tuple[np.ndarray, dict[int, str], str]:
+def populations_of(
+    labels: np.ndarray, p: np.ndarray, classes: dict[int, str]
+) -> tuple[np.ndarray, dict[int, str], str]:
     """Give every particle one class; where nearly all are small ones, they are one population: "precipitate".
 
     Few small particles among large ones keep both names: they may be a real population that covers little.

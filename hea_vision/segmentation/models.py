@@ -23,6 +23,8 @@ from hea_vision.segmentation.training import load_weights
 CARD_KIND = "segmenter"
 #: What a segmenter's labels are turned into beside classes.
 TASKS = ("areas", "precipitates", "grains", "columns")
+#: One number, or one for a single view and one for several.
+Calibration = float | tuple[float, float]
 _WEIGHTS = "network."
 _FAMILIARITY = "familiarity."
 
@@ -34,30 +36,40 @@ class TrainedSegmenter:
     `classes` by number from 0; `task` is one of `TASKS`; `temperature` divides the scores so that probabilities hold;
     it looks at means over squares of `reduction` pixels;
     `field_error` by class scales the interval of an area fraction (see `intervals`).
+    Of a pair of temperatures or of errors the first counts for one view, the second for several (see `calibrated`).
     """
 
     name: str
     task: str
     classes: Mapping[int, str]
     network: MicrographNet | PaintedNet
-    temperature: float = 1.0
+    temperature: Calibration = 1.0
     reduction: int = 1
-    field_error: Mapping[int, float] | None = None
+    field_error: Mapping[int, Calibration] | None = None
     familiarity: Familiarity | None = None
     sha256: str = ""
 
-    def probabilities(self, image: np.ndarray, **options: object) -> np.ndarray:
+    def temperature_at(self, views: int) -> float:
+        """Give the temperature for so many views."""
+        return _at(self.temperature, views)
+
+    def field_error_at(self, views: int) -> dict[int, float]:
+        """Give the factors of the fractions' intervals for so many views, by class; empty where nobody counted them."""
+        return {n: _at(q, views) for n, q in (self.field_error or {}).items()}
+
+    def probabilities(self, image: np.ndarray, *, views: int = 1, **options: object) -> np.ndarray:
         """Give the calibrated probabilities (classes, rows, columns) of an image; options of `predict_tiles`."""
+        temperature = self.temperature_at(views)
         return predict_probabilities(
-            self.network, image, temperature=self.temperature, reduction=self.reduction, **options
+            self.network, image, temperature=temperature, views=views, reduction=self.reduction, **options
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Give everything that a file keeps, weights in half precision."""
-        weights = {
-            _WEIGHTS + name: value.detach().cpu().numpy().astype(np.float16 if value.is_floating_point() else np.int64)
-            for name, value in self.network.state_dict().items()
-        }
+        """Give everything that a file keeps: kernels in half precision, what is one number a channel as it is.
+
+        Raises InputError where a weight is no number or beyond half precision.
+        """
+        weights = {_WEIGHTS + name: _stored(name, value) for name, value in self.network.state_dict().items()}
         known = {} if self.familiarity is None else self.familiarity.arrays()
         return weights | {_FAMILIARITY + name: value for name, value in known.items()}
 
@@ -67,10 +79,41 @@ class TrainedSegmenter:
             "task": self.task,
             "classes": {str(n): name for n, name in sorted(self.classes.items())},
             "widths": list(self.network.widths),
-            "temperature": self.temperature,
+            "temperature": _as_json(self.temperature),
             "reduction": self.reduction,
-            "field_error": {str(n): q for n, q in (self.field_error or {}).items()},
+            "field_error": {str(n): _as_json(q) for n, q in (self.field_error or {}).items()},
         }
+
+
+def _at(value: Calibration, views: int) -> float:
+    return value[int(views > 1)] if isinstance(value, tuple) else value
+
+
+def _as_json(value: Calibration) -> float | list[float]:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _of_json(value: object) -> Calibration:
+    if isinstance(value, list):
+        one, several = (float(v) for v in value)
+        return one, several
+    return float(value)  # type: ignore[arg-type]
+
+
+def _stored(name: str, value: torch.Tensor) -> np.ndarray:
+    array = np.asarray(value.detach().cpu().numpy())
+    if array.dtype.kind != "f":
+        return array.astype(np.int64)
+    # Running variances span more than half precision holds; kernels, nearly all of the file, do not.
+    array = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        kept = array.astype(np.float16) if array.ndim > 1 else array
+    if not np.isfinite(kept).all():
+        raise InputError(
+            f"weights '{name}' reach {np.abs(array).max():g}; wanted numbers below {np.finfo(np.float16).max:g}:"
+            " the training ran away, train again at a lower learning rate"
+        )
+    return kept
 
 
 def known_segmenters() -> list[str]:
@@ -117,9 +160,9 @@ def _load_once(folder: Path, card_text: str, device: str) -> TrainedSegmenter:
         task=str(settings.get("task", "areas")),
         classes={int(n): str(name) for n, name in classes.items()},
         network=network.to(device, memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
-        temperature=float(settings.get("temperature", 1.0)),  # type: ignore[arg-type]
+        temperature=_of_json(settings.get("temperature", 1.0)),
         reduction=int(settings.get("reduction", 1)),  # type: ignore[arg-type]
-        field_error={int(n): float(q) for n, q in errors.items()} if isinstance(errors, dict) else None,  # type: ignore[arg-type]
+        field_error={int(n): _of_json(q) for n, q in errors.items()} if isinstance(errors, dict) else None,
         familiarity=Familiarity.of_arrays(known) if known else None,
         sha256=card.arrays_sha256,
     )

@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from hea_sim.registry.cards import CARD_FILE, WEIGHTS_FILE, DataSource, Score
+from hea_vision.devices import checked_device
+from hea_vision.jobs import TrainSegmenterJob, TrainStrokesJob
 from hea_vision.segmentation.examples import LabelledImage, VirtualSource
-from hea_vision.segmentation.fine_tuning import FINE_TUNING, fine_tune, hold_out
+from hea_vision.segmentation.fine_tuning import FINE_TUNING, fine_tune, hold_out, number_after
 from hea_vision.segmentation.finishing import CalibrationImage, calibrated, save_segmenter, with_familiarity
 from hea_vision.segmentation.models import TrainedSegmenter, model_folder
 from hea_vision.segmentation.pairs import read_pairs, read_strokes
 from hea_vision.segmentation.partial_labels import IGNORED
-from hea_vision.segmentation.registry import checked_device
 from hea_vision.segmentation.training import SegmenterTraining, train_segmenter
-from hea_vision.training_jobs import TrainSegmenterJob, TrainStrokesJob
+from hea_vision.segmentation.virtual_finishing import finished_on_virtual
 
 #: Classes of the networks that learn from virtual micrographs alone, by kind.
 VIRTUAL_CLASSES: Mapping[str, Mapping[int, str]] = {
@@ -107,8 +108,8 @@ def _from_virtual(out: Path, job: TrainSegmenterJob, device: str, say: Callable[
     settings = _settings(SegmenterTraining(), job, device)
     start = None
     if job.start_from is not None:
-        settings = replace(settings, first_number=FINE_TUNING.first_number)
         start = {n: v.detach().cpu().numpy() for n, v in load_segmenter(job.start_from).network.state_dict().items()}
+        settings = replace(settings, first_number=number_after(start))
     network = train_segmenter(
         out,
         [(1.0, VirtualSource(kind=kind, n_classes=len(classes)))],
@@ -117,9 +118,11 @@ def _from_virtual(out: Path, job: TrainSegmenterJob, device: str, say: Callable[
         start=start,
         say=say,
     )
-    segmenter = TrainedSegmenter(
-        name=job.name, task=TASK_OF_KIND.get(kind, "areas"), classes=dict(classes), network=network
-    )
+    say("calibrate")
+    task = TASK_OF_KIND.get(kind, "areas")
+    # Finished where it will be kept: on the processor.
+    trained = TrainedSegmenter(name=job.name, task=task, classes=dict(classes), network=network.cpu())
+    segmenter = finished_on_virtual(trained, kind)
     log = (out / "log.csv").read_text(encoding="utf-8").splitlines()
     iou = float(log[-1].split(",")[-1])
     scores = {

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph
-from hea_vision.io import IMAGE_SUFFIXES, find_inputs, read_labels, read_micrograph
+from hea_vision.io import IMAGE_SUFFIXES, find_inputs, read_labels, read_micrograph, without_results
 from hea_vision.segmentation.examples import LabelledImage
+from hea_vision.segmentation.grey_range import in_single_precision
 
 #: What label images add to the name of their picture.
 ENDINGS = ("", "_mask", "_labels", "_label")
@@ -57,9 +59,9 @@ def _pairs(
 ) -> dict[str, tuple[Micrograph, np.ndarray, dict[int, str]]]:
     found_masks = find_inputs([labels], (".tif", ".tiff", ".png"))
     masks = {path.stem: path for path in found_masks}
-    # The folder of labels may lie inside that of the pictures: a label image is no picture.
+    # The folder of labels may lie inside that of the pictures, as `hea image` writes it: a label image is no picture.
     none = {path.resolve() for path in found_masks}
-    pictures = [path for path in find_inputs([images], IMAGE_SUFFIXES) if path.resolve() not in none]
+    pictures = [p for p in without_results(find_inputs([images], IMAGE_SUFFIXES)) if p.resolve() not in none]
     if not pictures:
         raise InputError(f"{images}: holds no picture beside the label images of {labels}; give the folder of pictures")
     alone = len(pictures) == 1 and len(masks) == 1
@@ -77,6 +79,7 @@ def _pairs(
                 f"{mask}: labels of shape {segmentation.labels.shape} for a picture of shape {micrograph.image.shape};"
                 " wanted the same field (was a data bar cropped?)"
             )
+        micrograph = replace(micrograph, image=in_single_precision(micrograph.image)[0])
         found[_name(path, found)] = (micrograph, np.asarray(segmentation.labels), dict(segmentation.classes))
     return found
 

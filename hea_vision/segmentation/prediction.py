@@ -25,18 +25,18 @@ def predict_tiles(
     views: int = 1,
     tile_px: int = TILE_PX,
     reduction: int = 1,
-    device: str = "cpu",
+    device: str | None = None,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
     """Give each tile of an image with the probabilities (classes, rows, columns), float32, of its core.
 
     Parameters
     ----------
     network
-        In evaluation mode, on `device`.
+        In evaluation mode.
     image
         (rows, columns) of any number type; it may be larger than memory where it is mapped from a file.
     temperature
-        Divides the scores, as calibrated.
+        Divides the scores, as calibrated; of several views, the logarithm of their mean probability.
     views
         1, or up to 8: the mean over so many of the turns and mirrorings of the square.
     tile_px
@@ -44,7 +44,7 @@ def predict_tiles(
     reduction
         The network looks at means over squares of so many pixels; probabilities are interpolated back.
     """
-    scale = GreyScale.of(image)
+    scale, device = GreyScale.of(image), device or str(next(network.parameters()).device)
     stride, k = network.stride, reduction
     # The surroundings are averaged twice, for the mean and for the spread about it.
     margin = -(-(network.margin_px + 2 * LOCAL_REACH_PX) // stride) * stride
@@ -82,17 +82,19 @@ def reduced(image: np.ndarray, k: int) -> np.ndarray:
 def _mean_over_views(
     network: MicrographNet | PaintedNet, x: torch.Tensor, temperature: float, views: int
 ) -> np.ndarray:
-    total: torch.Tensor | None = None
-    for view in range(views):
-        turned = torch.rot90(x, view % 4, (2, 3))
-        turned = turned.flip(3) if view >= 4 else turned
-        scores = network(turned.contiguous(memory_format=torch.channels_last)).float() / temperature
-        p = torch.softmax(scores, 1)
-        p = p.flip(3) if view >= 4 else p
-        p = torch.rot90(p, -(view % 4), (2, 3))
-        total = p if total is None else total + p
-    assert total is not None
-    return np.asarray((total[0] / views).cpu().numpy(), np.float32)
+    scores = network(x.contiguous(memory_format=torch.channels_last)).float()
+    if views > 1:
+        total = torch.softmax(scores, 1)
+        for view in range(1, views):
+            turned = torch.rot90(x, view % 4, (2, 3))
+            turned = turned.flip(3) if view >= 4 else turned
+            p = torch.softmax(network(turned.contiguous(memory_format=torch.channels_last)).float(), 1)
+            p = p.flip(3) if view >= 4 else p
+            total += torch.rot90(p, -(view % 4), (2, 3))
+        # Views that disagree make their mean less sure than any of them: the temperature comes after the mean
+        # (arXiv:2007.08792).
+        scores = torch.log((total / views).clamp(min=1e-12))
+    return np.asarray(torch.softmax(scores / temperature, 1)[0].cpu().numpy(), np.float32)
 
 
 def predict_probabilities(network: MicrographNet | PaintedNet, image: np.ndarray, **options: object) -> np.ndarray:

@@ -8,7 +8,7 @@ from skimage.restoration import denoise_nl_means
 
 
 def noise_std(image: np.ndarray) -> float:
-    """Estimate the standard deviation of the pixel noise, in grey levels.
+    """Estimate the standard deviation of the pixel noise, in grey levels; at least 1e-4 of their range.
 
     Mixed second differences see neither levels nor slopes; the few that lie on an edge are winsorised away.
 
@@ -24,7 +24,7 @@ def noise_std(image: np.ndarray) -> float:
         mean = float(np.minimum(d, 2.5 * mean).mean())
     # E min(|x|, 2.5 E min) of a normal is 0.77 of its standard deviation.
     std = mean / 0.770
-    return max(std, 1e-4 * float(np.ptp(a)), 1e-12)
+    return max(std, 1e-4 * float(np.ptp(a)))
 
 
 def shading_surface(image: np.ndarray, mask: np.ndarray, degree: int = 2) -> np.ndarray:
@@ -39,12 +39,13 @@ def shading_surface(image: np.ndarray, mask: np.ndarray, degree: int = 2) -> np.
     if grey.size < 10 * few.shape[1]:
         return np.zeros(image.shape)
     keep = np.ones(grey.size, bool)
+    rounding = 1e-12 * float(np.abs(grey).max())
     solution = np.zeros(few.shape[1])
     for _ in range(4):
         solution = np.linalg.lstsq(few[keep], grey[keep], rcond=None)[0]
         rest = grey - few @ solution
         spread = 1.4826 * np.median(np.abs(rest - np.median(rest)))
-        keep = np.abs(rest - np.median(rest)) <= 3.0 * spread + 1e-12
+        keep = np.abs(rest - np.median(rest)) <= 3.0 * spread + rounding
     surface = np.tensordot(solution, np.stack(terms), axes=1)
     return np.asarray(surface - surface[mask].mean())
 

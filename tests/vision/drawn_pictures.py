@@ -22,6 +22,7 @@ def write_picture(
         seed=seed,
         second_phase_area_fraction=0.1,
         second_phase_contrast=-0.35,
+        precipitate_diameter_px=9.0,
         pore_area_fraction=0.01,
         channelling_contrast=0.0,
     )

@@ -144,6 +144,21 @@ def test_sizes_and_fractions_without_a_prediction_stay_open(alloy) -> None:
     assert claims["fraction"].verdict == "inconclusive" and "coexisting" in claims["fraction"].reason
 
 
+def test_a_fraction_that_is_claimed_speaks_of_the_specimen(alloy) -> None:
+    field = np.zeros((96, 96), np.uint8)
+    field[20:40, 20:40] = field[60:70, 50:80] = 1
+    known = Estimate(value=float(field.mean()), std=0.01, low=0.06, high=0.09, level=0.9, unit="area fraction")
+    labels = Segmentation(
+        labels=field,
+        classes={0: "matrix", 1: "second phase"},
+        fractions={"second phase": known},
+        objects={"second phase": 2},
+    )
+    claim = next(c for c in crosscheck_micrograph(labels, alloy) if c.kind == "fraction")
+    assert claim.measured.value == known.value and claim.measured.std > 2 * known.std
+    assert "correlation area" in claim.measured.method and "error of the labels" in claim.measured.method
+
+
 def test_picture_and_pattern_are_held_against_each_other(alloy) -> None:
     def verdict(n: int, low: float) -> str:
         labels = Segmentation(

@@ -1,17 +1,20 @@
 """The classical segmenter: it says no where there is nothing, and its labels are those of the field, not the camera."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage
 
 from hea_sim.errors import InputError, UnknownNameError
 from hea_sim.microscopy import virtual_micrograph
 from hea_sim.records import Micrograph
-from hea_vision.measurement import measure_objects, score_labels
+from hea_vision.measurement import class_objects, score_labels
 from hea_vision.segmentation import SEGMENTERS, overlay_rgb, segment, segment_classical
 
 
@@ -49,7 +52,7 @@ def test_pores_without_second_phase():
     m = draw(seed=5, pore_area_fraction=0.02)
     s = label(m.image)
     assert s.objects["second phase"] == 0
-    assert s.objects["pore"] == len(measure_objects(m.labels, 2))
+    assert s.objects["pore"] == len(class_objects(m.labels, 2))
     assert score_labels(s.labels, m.labels, (2,)).iou[2] > 0.85
 
 
@@ -68,6 +71,45 @@ def test_gain_and_offset_do_not_matter(both):
     first = label(image).labels
     np.testing.assert_array_equal(first, label(1000.0 * image).labels)
     np.testing.assert_array_equal(first, label(image + 3.0, black_level=3.0).labels)
+
+
+levels = st.integers(8, 4095)
+
+
+@settings(max_examples=8, deadline=None)
+@given(exponent=st.one_of(st.integers(-1074, 1011), st.sampled_from([-1074, 1011])), top=levels)
+def test_gains_over_the_whole_double_range_change_no_label(exponent, top):
+    counts = np.round(top * small_field()).astype(float)  # times a power of two, even below 1e-308, without rounding
+    np.testing.assert_array_equal(label(np.ldexp(counts, exponent)).labels, labels_of(top))
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    gain=st.floats(-290, 290).map(lambda e: 10.0**e) | st.floats(1e-12, 1e12),
+    offset=st.floats(-500, 500),
+    top=st.just(255),
+)
+def test_a_positive_affine_change_changes_no_label(gain, offset, top):
+    counts = np.round(top * small_field())
+    changed = gain * (counts + offset * top)
+    assert np.isfinite(changed).all()
+    found = label(changed, black_level=gain * offset * top)
+    np.testing.assert_array_equal(found.labels, labels_of(top))
+    assert found.metadata["noise_std"] == pytest.approx(gain * label(counts).metadata["noise_std"], rel=1e-6)
+
+
+@cache
+def small_field():
+    m = draw(seed=2, shape=(96, 96), second_phase_area_fraction=0.15, pore_area_fraction=0.02)
+    return m.image.astype(float)
+
+
+@cache
+def labels_of(top):
+    found = label(np.round(top * small_field())).labels
+    if top == 255:
+        assert np.unique(found).tolist() == [0, 1, 2]  # otherwise the tests show nothing
+    return found
 
 
 def test_contrast_inversion_keeps_the_second_phase():
@@ -145,9 +187,9 @@ def test_real_field_with_one_pore():
     image = real("specimens", "nbmotativ", "eds", "map1area.jpg")[40:665, 40:970]
     s = label(image)
     assert s.objects == {"second phase": 0, "pore": 1}
-    (pore,) = measure_objects(s.labels, 2, 125.0)
-    assert (pore.row + 40, pore.column + 40) == pytest.approx((380, 503), abs=10)
-    assert 3000 < pore.equivalent_diameter < 6000
+    pore = class_objects(s.labels, 2, 125.0)
+    assert (pore["row"] + 40, pore["column"] + 40) == (pytest.approx([380], abs=10), pytest.approx([503], abs=10))
+    assert 3000 < pore["equivalent_diameter"][0] < 6000
 
 
 @pytest.mark.data

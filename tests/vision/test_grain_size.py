@@ -130,6 +130,32 @@ def test_counting_a_cut_tiling_gives_its_area_exactly(shift):
         assert planimetric_grain_size(squares(16, 10, shift=8)).mean_area.value == pytest.approx(256.0)
 
 
+@pytest.mark.parametrize("bricks", [False, True], ids=["squares", "bricks"])
+@pytest.mark.parametrize("shape", [(10, 12), (17, 23), (33, 40), (50, 9)])
+def test_the_edge_rule_counts_the_density_of_grains_exactly_however_few_are_seen(shape, bricks):
+    # Over all places of the window the mean count is the area between the outer pixels' centres over that of a grain,
+    # also where a grain holds two corners or all four, and where one reaches from side to side.
+    side = 16
+    y, x = np.mgrid[:112, :112]
+    grains = y // side * 100 + (x + bricks * side // 2 * (y // side % 2)) // side + 1
+    counts = [
+        count_grains(grains[r : r + shape[0], c : c + shape[1]].copy()).n for r in range(2 * side) for c in range(side)
+    ]
+    assert np.mean(counts) == pytest.approx((shape[0] - 1) * (shape[1] - 1) / side**2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(8, 60), st.integers(8, 60), st.integers(2, 9))
+def test_the_edge_rule_is_half_the_points_where_three_grains_meet(top, left, rows, columns, half):
+    # Euler: a tiling in which never more than three grains meet at a point has half as many grains as points.
+    y, x = np.mgrid[:120, :120]
+    bricks = y // (2 * half) * 100 + (x + half * (y // (2 * half) % 2)) // (2 * half) + 1
+    grains = bricks[top : top + rows, left : left + columns].copy()
+    met = np.sort(np.stack([grains[:-1, :-1], grains[:-1, 1:], grains[1:, :-1], grains[1:, 1:]]), axis=0)
+    points = np.count_nonzero((np.diff(met, axis=0) != 0).sum(axis=0) == 2)
+    assert count_grains(grains).n == points / 2
+
+
 def test_jeffries_circle_agrees_with_the_rectangle():
     ratios = []
     for seed in range(20):
@@ -176,7 +202,9 @@ def test_one_grain_says_so():
     found = intercept_grain_size(np.ones((50, 50), int), pixel_size_nm=10.0)
     assert found.mean_intercept is None and found.chords_px.size == 0
     assert "no boundary was crossed" in found.notes[0]
-    assert planimetric_grain_size(np.ones((50, 50), int)).n_inside == 0
+    assert count_grains(np.ones((50, 50), int)).n == 0
+    with pytest.raises(InputError, match="larger field"):
+        planimetric_grain_size(np.ones((50, 50), int))
 
 
 def test_pores_cut_chords_and_leave_the_length():

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hea_sim.errors import HEAError, InputError, MissingFileError
-from hea_vision.io import IMAGE_SUFFIXES, read_micrograph
+from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameError
+from hea_vision.io import IMAGE_SUFFIXES, ReadOptions, open_micrograph, read_micrograph, read_micrographs
 from hea_vision.io.lengths import from_density, nm_per
 from hea_vision.io.raw_images import guarded
 from tests.vision.micrograph_files import (
@@ -330,3 +330,19 @@ def test_metadata_is_plain_json(tmp_path):
 
     plain = to_jsonable(read_micrograph(tiff(tmp_path / "a.tif"), crop=(0, 0, 8, 8)))
     assert json.loads(json.dumps(plain)) == plain and plain["metadata"]
+
+
+def test_all_readers_take_the_same_options(tmp_path):
+    path = tmp_path / "a.tif"
+    tiff(path, np.arange(64 * 80, dtype=np.uint16).reshape(64, 80))
+    options = ReadOptions(pixel_size_nm=50.0, crop=(8, 16, 32, 40))
+    (whole,) = read_micrographs(path, options)
+    for got in (read_micrograph(path, options), open_micrograph(path, options), whole):
+        assert got.pixel_size_nm == 50.0 and got.metadata["crop_px"] == [8, 16, 32, 40]
+        np.testing.assert_array_equal(got.image, read_micrograph(path, pixel_size_nm=50.0, crop=(8, 16, 32, 40)).image)
+    for read in (read_micrograph, open_micrograph, lambda *a, **k: read_micrographs(*a, **k)[0]):
+        assert read(path, options, pixel_size_nm=2.0).pixel_size_nm == 2.0  # what is said beside options wins
+        with pytest.raises(UnknownNameError, match="did you mean 'pixel_size_nm'"):
+            read(path, pixel_size=2.0)
+        with pytest.raises(InputError, match="give one of them"):
+            read(path, options, scale_bar_nm=100.0)

@@ -7,14 +7,17 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from matplotlib.figure import Figure
 
 import hea_vision as hv
 from hea_sim.documents import to_jsonable
@@ -24,9 +27,11 @@ from hea_vision.cli import main
 from hea_vision.io import write_labels
 from hea_vision.io.labels import write_instances
 from hea_vision.measurement import join_fields
-from hea_vision.measurement.measure_labels import FieldTotal
+from hea_vision.measurement.field_totals import FieldTotal, totals_from_plain, totals_to_plain
 
 from .micrograph_grains import boundaries, voronoi
+from .test_segmentation_labelling import given_probabilities
+from .tiny_networks import cloudy, save_tiny, tiny_segmenter
 
 PRECIPITATES = {0: "matrix", 1: "small precipitate", 2: "large precipitate"}
 GRAINS = {0: "grain", 1: "grain boundary"}
@@ -72,19 +77,81 @@ def test_grains_give_the_standards_numbers():
 def test_precipitates_give_fractions_and_sizes_class_by_class():
     found = hv.measure(precipitates(0))
     for name in ("small precipitate", "large precipitate"):
-        assert found.estimates[f"{name}: area fraction"].unit == "area fraction"
+        assert found.estimates[f"{name}: area fraction of this field"].unit == "area fraction"
         assert found.estimates[f"{name}: mean diameter"].unit == "nm"
     small, large = (found.estimates[f"{n} precipitate: mean diameter"].value for n in ("small", "large"))
     assert small < large and not any("grain" in name for name in found.estimates)
 
 
-def test_fractions_of_the_segmenter_are_kept():
-    known = Estimate(value=0.1, std=0.05, unit="area fraction", method="with the segmentation's own error")
-    segmentation = precipitates(0)
-    segmentation = Segmentation(
-        labels=segmentation.labels, classes=PRECIPITATES, fractions={"small precipitate": known}
+def said(labels: np.ndarray, number: int, std: float | None, n: int | None = None) -> Estimate:
+    value = float(np.mean(labels == number))
+    bounds = {} if std is None else {"low": value - 1.645 * std, "high": value + 1.645 * std, "level": 0.9}
+    return Estimate(value=value, std=std, unit="area fraction", n=n, **bounds)
+
+
+def test_the_field_and_the_specimen_have_fractions_of_their_own():
+    bare = precipitates(0)
+    known = said(bare.labels, 1, 0.02)
+    found = hv.measure(replace(bare, fractions={"small precipitate": known})).estimates
+    plain = hv.measure(bare).estimates
+    here, specimen = (found[f"small precipitate: area fraction of {what}"] for what in ("this field", "the specimen"))
+    sampling = plain["small precipitate: area fraction of the specimen"]
+    assert here is known and plain["small precipitate: area fraction of this field"].low is None
+    assert here.value == specimen.value == sampling.value
+    assert specimen.std == pytest.approx(np.hypot(sampling.std, 0.02))
+    assert specimen.low < sampling.low and specimen.high > sampling.high and "error of the labels" in specimen.method
+    # Where the segmenter's interval is one of the specimen already, nothing goes in twice.
+    whole = said(bare.labels, 1, 0.05, n=40)
+    again = hv.measure(replace(bare, fractions={"small precipitate": whole})).estimates
+    assert again["small precipitate: area fraction of the specimen"] is whole
+    assert again["small precipitate: mean diameter"] == plain["small precipitate: mean diameter"]
+
+
+def test_labels_that_were_corrected_lose_what_was_said_of_them():
+    bare = precipitates(0)
+    found = hv.measure(replace(bare, fractions={"small precipitate": replace(said(bare.labels, 1, 0.02), value=0.5)}))
+    assert found.estimates == hv.measure(bare).estimates
+    assert any("changed since" in note for note in found.notes)
+
+
+def test_the_error_of_labels_stays_when_fields_are_joined():
+    plain, known = [], []
+    for seed in range(4):
+        bare = precipitates(seed)
+        plain.append(hv.measure(bare).totals)
+        fractions = {"small precipitate": said(bare.labels, 1, 0.02)}
+        known.append(totals_from_plain(totals_to_plain(hv.measure(replace(bare, fractions=fractions)).totals)))
+    (without, _), (with_labels, _) = join_fields(plain), join_fields(known)
+    name = "small precipitate: area fraction of the specimen"
+    assert with_labels[name].std == pytest.approx(np.hypot(without[name].std, 0.02))
+    assert "common to all" in with_labels[name].method and "common" not in without[name].method
+    assert with_labels["small precipitate: mean diameter"].std > without["small precipitate: mean diameter"].std
+
+
+def test_a_large_field_is_measured_in_strips_and_grains_are_refused(monkeypatch):
+    fields = [
+        replace(precipitates(k), fractions={"large precipitate": said(precipitates(k).labels, 2, 0.01)}) for k in (0, 1)
+    ]
+    small = [hv.measure(field) for field in fields]
+    for name in ("strips.LARGE_PX", "windows.WHOLE_PX", "strips.STRIP_PX"):
+        monkeypatch.setattr(f"hea_vision.measurement.{name}", 1000)
+    monkeypatch.setattr("hea_vision.measurement.windows._WINDOW_PX", 3000)
+    for whole, field in zip(small, fields):
+        large = hv.measure(field)
+        assert large.notes == whole.notes and large.estimates.keys() == whole.estimates.keys()
+        for name, e in large.estimates.items():
+            if "specimen" not in name:  # its correlation area comes from windows
+                numbers = [e.value, e.std or 0.0, e.low or 0.0, e.high or 0.0]
+                first = whole.estimates[name]
+                wanted = [first.value, first.std or 0.0, first.low or 0.0, first.high or 0.0]
+                assert numbers == pytest.approx(wanted, rel=1e-6), name
+    grains = Segmentation(labels=np.zeros((120, 160), np.uint8), classes=GRAINS, source="a.tif")
+    with pytest.raises(InputError, match=r"a\.tif has 120 x 160 pixels; wanted at most .* cut the labels into fields"):
+        hv.measure(grains)
+    stripes = Segmentation(
+        labels=np.tile((np.arange(200) % 12 < 5).astype(np.uint8), (200, 1)), classes={0: "matrix", 1: "pearlite"}
     )
-    assert hv.measure(segmentation).estimates["small precipitate: area fraction"] is known
+    assert any("no lamellar spacing of a field over" in note for note in hv.measure(stripes).notes)
 
 
 def test_columns_give_lattice_and_strain():
@@ -116,7 +183,7 @@ def test_every_number_has_a_unit_a_method_and_what_its_error_is():
     for segmentation in (precipitates(1), precipitates(1, None)):
         for name, e in hv.measure(segmentation).estimates.items():
             assert e.unit and e.method, name
-            assert e.low is not None or "no interval" in e.method, name
+            assert e.low is not None or "no interval" in e.method or "is not known" in e.method, name
     lengths = [e.unit for e in hv.measure(precipitates(1, None)).estimates.values()]
     assert not {"nm", "um", "1/um2"} & set(lengths) and "px" in lengths
 
@@ -162,8 +229,10 @@ def test_the_verb_is_the_api_and_writes_its_files(folder: Path) -> None:
     assert [row["input"] for row in document["results"]] == [f"in/field{k}.tif" for k in range(3)]
     api = hv.measure(hv.read_labels(folder / "in/field1.tif"))
     assert document["results"][1]["estimates"] == json.loads(json.dumps(to_jsonable(api.estimates)))
-    joined = document["summary"]["estimates"]["small precipitate: area fraction"]
-    values = [row["estimates"]["small precipitate: area fraction"]["value"] for row in document["results"]]
+    joined = document["summary"]["estimates"]["small precipitate: area fraction of the specimen"]
+    values = [
+        row["estimates"]["small precipitate: area fraction of the specimen"]["value"] for row in document["results"]
+    ]
     assert joined["value"] == pytest.approx(np.mean(values)) and joined["level"] == 0.95
     assert json.loads((folder / "out/results.json").read_text()) == document
     with open(folder / "out/objects.csv", newline="") as stream:
@@ -210,6 +279,73 @@ def test_what_segment_wrote_is_read_with_its_grains(tmp_path: Path) -> None:
     assert code == 0, error
     (row,) = json.loads(text)["results"]
     assert row["estimates"]["grain size number G"]["unit"] == "G"
+
+
+def column_picture() -> np.ndarray:
+    y, x = np.mgrid[:96, :112]
+    return (0.5 + 0.25 * (np.cos(2 * np.pi * x / 11.3) + np.cos(2 * np.pi * y / 12.1))).astype(np.float32)
+
+
+TASKS = {
+    "classical": ({}, None),
+    "areas": ({0: "matrix", 1: "second phase", 2: "pore"}, lambda: precipitates(3).labels),
+    "precipitates": (PRECIPITATES, lambda: precipitates(3).labels),
+    "grains": (GRAINS, lambda: boundaries(voronoi(3, 20, (120, 160))[0]).astype(np.uint8)),
+    "columns": ({0: "background", 1: "column"}, lambda: (column_picture() > 0.8).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_what_segment_wrote_measures_as_what_segment_gave(
+    tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hea_vision.report.figures.micrograph_figure", lambda *_: Figure(figsize=(1, 1)))
+    monkeypatch.setattr("hea_vision.report.micrographs.to_data_uri", lambda _: "")
+    classes, drawn = TASKS[task]
+    grey, model = cloudy(0, (120, 160), 4.0), "classical"
+    if drawn is not None:
+        # A network that hesitates a little everywhere, and is sure of the drawn labels elsewhere.
+        labels = drawn()
+        sure = 0.7 + 0.29 * cloudy(1, labels.shape)
+        p = np.repeat((1 - sure)[None] / (len(classes) - 1), len(classes), 0)
+        np.put_along_axis(p, labels[None].astype(int), sure[None], 0)
+        given_probabilities(monkeypatch, p)
+        grey = column_picture() if task == "columns" else cloudy(0, labels.shape)
+        segmenter = tiny_segmenter(5, task=task, classes=classes, field_error=dict.fromkeys(classes, 0.3))
+        model = str(save_tiny(tmp_path / "model", segmenter))
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "in/a.tif", np.round(255 * grey).astype(np.uint8))
+    flags = ("--pixel-size", "2.5", "--out", "seg", "--json")
+    code, text, error = hea("segment", "in", "--model", model, *flags, cwd=tmp_path)
+    assert code == 0, error
+    (segmented,) = json.loads(text)["results"]
+    code, text, error = hea("measure", "seg", "--out", "measured", "--json", cwd=tmp_path)
+    assert code == 0, error
+    (row,) = json.loads(text)["results"]
+    found = hv.segment(hv.read_micrograph(tmp_path / "in/a.tif", pixel_size_nm=2.5), model)
+    api = hv.measure(found)
+    assert row["estimates"] == json.loads(json.dumps(to_jsonable(api.estimates))) != {}
+    assert row["notes"] == list(api.notes)
+    for name, size in segmented["sizes"].items():
+        if name != "grain":
+            assert size == row["estimates"][f"{name}: mean diameter"]
+    if task in ("areas", "precipitates"):
+        assert (
+            len(segmented["sizes"]) == 2 and row["estimates"][f"{classes[1]}: area fraction of this field"]["std"] > 0
+        )
+    # One number says how sure the labels are: the mean probability of being wrong.
+    assert "uncertainty" not in segmented and "mean_uncertainty" not in segmented["metadata"]
+    if task == "classical":
+        assert segmented["expected_wrong_share"] is None
+    elif task != "precipitates":  # whose labels are not the best of each pixel
+        assert segmented["expected_wrong_share"] == pytest.approx(float(np.mean(1 - sure)), rel=1e-5)
+
+
+def test_results_that_are_none_of_segment_are_named(tmp_path: Path) -> None:
+    write_labels(tmp_path / "seg/labels/a.tif", precipitates(0))
+    (tmp_path / "seg/results.json").write_text('{"results": [{"labels": "labels/a.tif", "fractions": [1]}]}')
+    code, _, error = hea("measure", "seg", "--out", "out", cwd=tmp_path)
+    assert code == 1 and "no results of hea segment" in error
 
 
 def test_a_wrong_call_says_so(folder: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hea_sim.errors import InputError
-from hea_vision.measurement import measure_objects, score_labels
+from hea_vision.measurement import score_labels
 
 FIELDS = hnp.arrays(np.int8, (7, 9), elements=st.integers(0, 2))
 
@@ -46,15 +46,3 @@ def test_absent_class_is_nan_and_left_out():
 def test_shapes_must_fit():
     with pytest.raises(InputError, match=r"\(3, 4\).*\(4, 3\)"):
         score_labels(np.zeros((3, 4)), np.zeros((4, 3)), (0,))
-
-
-def test_objects_know_their_unit_size_and_edge():
-    y, x = np.ogrid[:100, :120]
-    field = ((y - 40) ** 2 + (x - 60) ** 2 <= 15**2).astype(int)
-    field[90:, :5] = 1
-    disc, corner = measure_objects(field, 1, pixel_size_nm=2.0)
-    assert disc.unit == "nm" and disc.equivalent_diameter == pytest.approx(60.0, rel=0.02)
-    assert (disc.row, disc.column) == pytest.approx((40, 60))
-    assert not disc.touches_edge and corner.touches_edge
-    assert measure_objects(field, 1)[0].unit == "px"
-    assert measure_objects(field, 2) == []

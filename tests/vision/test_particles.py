@@ -14,15 +14,16 @@ from skimage.measure import regionprops
 
 from hea_sim.errors import InputError
 from hea_vision.measurement import (
-    measure_objects,
+    class_objects,
     measure_particles,
     measure_shapes,
     neighbour_distances,
     saltykov_spheres,
     size_distribution,
+    spheres_per_volume,
 )
-from hea_vision.measurement.particles import miles_lantuejoul_weights
 from hea_vision.measurement.shapes import label_objects
+from hea_vision.measurement.sizes import miles_lantuejoul_weights
 
 
 def disc(shape, centre, radius):
@@ -82,20 +83,38 @@ def test_shapes_agree_with_scikit_image():
             assert ours["feret_max"][i] == pytest.approx(theirs.feret_diameter_max, rel=0.02, abs=0.5)
 
 
-def test_objects_keep_their_door():
-    field = np.zeros((20, 20), int)
-    field[0:4, 5:9] = 1
-    (one,) = measure_objects(field, 1, pixel_size_nm=2.0)
-    assert (one.area_px, one.touches_edge, one.unit) == (16, True, "nm")
-    assert one.equivalent_diameter == pytest.approx(2 * np.sqrt(64 / np.pi))
+def test_objects_know_their_unit_size_and_edge():
+    field = disc((100, 120), (40, 60), 15).astype(int)
+    field[90:, :5] = 1
+    found = class_objects(field, 1, 2.0)
+    assert found.unit == "nm" and found["equivalent_diameter"][0] == pytest.approx(60.0, rel=0.02)
+    assert (found["row"][0], found["column"][0]) == pytest.approx((40, 60))
+    assert found["touches_edge"].tolist() == [False, True] and found["area_px"][1] == 50
+    assert class_objects(field, 1).unit == "px" and len(class_objects(field, 2)) == 0
 
 
-def test_one_pixel_is_an_object():
+def test_one_pixel_is_an_object_without_a_size():
     field = np.zeros((30, 30), int)
     field[5, 5] = field[20, 20] = 1
     found = measure_particles(field)
-    assert found.mean_diameter.value == pytest.approx(np.sqrt(4 / np.pi))
+    assert found.density.n == 2 and found.mean_diameter is None
+    assert any("no whole particle has" in note for note in found.notes)
     assert found.shapes["aspect_ratio"].tolist() == [1.0, 1.0]
+
+
+def test_a_class_without_numbered_objects_is_measured_by_its_areas():
+    field = np.zeros((60, 60), int)
+    field[10:20, 10:20] = field[30:40, 30:40] = 2
+    numbers = np.where(field == 0, 1, 0)  # of grains, say
+    plain, beside = measure_particles(field, 2), measure_particles(field, 2, instances=numbers)
+    assert plain.mean_diameter == beside.mean_diameter and len(beside.shapes) == 2
+    touching = np.zeros((60, 60), int)
+    touching[10:20, 10:30] = 1
+    halves = np.where(np.arange(60) < 20, 1, 2) * touching
+    assert (len(measure_particles(touching).shapes), len(measure_particles(touching, instances=halves).shapes)) == (
+        1,
+        2,
+    )
 
 
 def test_edges_bias_neither_number_nor_size():
@@ -178,6 +197,24 @@ def test_saltykov_gives_back_spheres_of_one_size():
     found = saltykov_spheres(density / density.sum() * spheres * diameter, diameter / classes)
     assert found[-1] == pytest.approx(spheres, rel=0.02)
     assert np.abs(found[:-1]).max() < 0.03 * spheres
+
+
+def test_saltykov_gives_back_the_number_of_spheres_of_several_sizes_within_its_error():
+    # Spheres of class-top diameters strewn in space: a plane meets N_V D of each size on a unit of area (DeHoff 1965).
+    rng = np.random.default_rng(4)
+    width, area = 2.0, 4000.0
+    diameters, density = np.array([6.0, 10.0, 14.0]), np.array([0.02, 0.05, 0.01])
+    errors = []
+    for _ in range(300):
+        cut = np.repeat(diameters, rng.poisson(density * diameters * area))
+        sections = cut * np.sqrt(1 - rng.random(len(cut)) ** 2)
+        counts, _ = np.histogram(sections, np.arange(0, 15, width))
+        e = spheres_per_volume(counts, area=area, width=width, unit="um")
+        assert e.unit == "1/um3" and e.low <= e.value <= e.high
+        errors.append((e.value - density.sum()) / e.std)
+    assert abs(np.mean(errors)) < 3 / np.sqrt(300)
+    # 95 % of 300 is 285, +- 11 at three standard deviations.
+    assert np.std(errors) == pytest.approx(1.0, abs=0.13) and 274 <= np.sum(np.abs(errors) < 1.96) <= 296
 
 
 def test_sphere_diameter_from_sections():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph
@@ -106,7 +107,7 @@ def particle(*numbers):
     [
         (particle(2, 2, 2, 2, 1), particle(2, 2, 2, 2, 2)),  # a crumb at the edge of a large one
         (particle(1, 1, 1, 1, 1, 2), particle(1, 1, 1, 1, 1, 1)),  # and of a small one
-        (particle(1, 1, 2, 2), particle(1, 1, 2, 2)),  # two that touch
+        (particle(1, 1, 2, 2, 2), particle(2, 2, 2, 2, 2)),  # a bar has no neck: one particle, of the larger part
         (particle(1, 1, 0, 2), particle(1, 1, 0, 2)),
         (np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)),
     ],
@@ -119,14 +120,36 @@ def test_a_corner_joins_a_particle_and_its_surest_pixels_decide():
     labels = np.zeros((5, 5), np.uint8)
     labels[1, 1:4], labels[2, 4] = 1, 2  # joined by a corner
     p = certain(labels, sure=0.6)
+    np.testing.assert_array_equal(one_class_an_object(labels, p), labels > 0)
     p[:, 2, 4] = 0.0005, 0.0005, 0.999
-    out = one_class_an_object(np.where(labels == 1, 1, labels), p)
-    np.testing.assert_array_equal(out, labels)  # a quarter of the pixels are large: two particles that touch
-    labels[3, 0:4], p = 0, certain(labels, sure=0.6)
-    labels[2, 1:3] = 1
-    p = certain(labels, sure=0.6)
-    p[:, 2, 4] = 0.0005, 0.0005, 0.999
-    assert set(np.unique(one_class_an_object(labels, p))) == {0, 2}
+    np.testing.assert_array_equal(one_class_an_object(labels, p), 2 * (labels > 0))
+
+
+def discs(*circles):
+    """Draw discs (row, column, radius) of class 1, 2, 1, ..., later ones over earlier ones."""
+    y, x = np.mgrid[:60, :60]
+    labels = np.zeros((60, 60), np.uint8)
+    for k, (row, column, radius) in enumerate(circles):
+        labels[(y - row) ** 2 + (x - column) ** 2 <= radius**2] = 1 + k % 2
+    return labels
+
+
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize("radius", [6, 9, 12])
+def test_a_small_particle_that_touches_a_large_one_keeps_its_class(turn, radius):
+    labels = np.rot90(discs((30, 40 - 15 - radius + 1, radius), (30, 40, 15)), turn)
+    assert ndimage.label(labels > 0)[1] == 1
+    found = one_class_an_object(labels, certain(labels))
+    assert (found != labels).sum() <= 7  # a line of pixels along the neck, 2 (2 r R / (r + R))^0.5 px long
+
+
+@pytest.mark.parametrize("share", [0.3, 0.45, 0.55, 0.7])
+def test_a_particle_without_a_neck_is_one_whatever_its_labels_say(share):
+    """A disc that is called small on one side and large on the other would count as two."""
+    disc = discs((30, 30, 12)) > 0
+    labels = np.where(disc, np.where(np.cumsum(disc.sum(0)) < share * disc.sum(), 1, 2), 0).astype(np.uint8)
+    found = one_class_an_object(labels, certain(labels))
+    np.testing.assert_array_equal(found, np.where(disc, 1 if share > 0.5 else 2, 0))
 
 
 def drawn_particles(small, large):

@@ -13,11 +13,11 @@ from hea_sim.records import Micrograph
 from hea_sim.registry.cards import CARD_FILE, WEIGHTS_FILE
 from hea_vision.segmentation import known_segmenters, load_segmenter, model_sha256, segment
 from hea_vision.segmentation.examples import LabelledImage
-from hea_vision.segmentation.familiarity import describe
 from hea_vision.segmentation.finishing import CalibrationImage, calibrated, with_familiarity
 from hea_vision.segmentation.labelling import segment_with
 from hea_vision.segmentation.models import model_folder
 from hea_vision.segmentation.partial_labels import IGNORED
+from hea_vision.segmentation.picture_numbers import describe
 from hea_vision.segmentation.registry import checked_device, known_model
 from tests.vision.tiny_networks import blobs, cloudy, save_tiny, tiny_segmenter
 
@@ -124,20 +124,21 @@ def labelled(seed, shape=(64, 64)):
     return LabelledImage(image=picture, labels=labels, classes={0: "matrix", 1: "second phase"})
 
 
-def test_calibration_finds_the_temperature_that_was_spoilt(tmp_path):
+@pytest.mark.parametrize("views", [1, 8])
+def test_calibration_finds_the_temperature_that_was_spoilt(views):
     """Labels drawn from the network's own probabilities are likeliest at the temperature at which they were drawn."""
     segmenter = tiny_segmenter(2, classes={0: "matrix", 1: "second phase"})
     rng, images = np.random.default_rng(0), []
     for seed in range(10):
         image = cloudy(seed, (96, 96))
-        p = replace(segmenter, temperature=2.0).probabilities(image)
+        p = replace(segmenter, temperature=2.0).probabilities(image, views=views)
         labels = (rng.random(image.shape) < p[1]).astype(np.uint8)
         labels[:4] = IGNORED
         picture = LabelledImage(image=image, labels=labels, classes={0: "matrix", 1: "second phase"})
         images.append(CalibrationImage(picture=picture, group=str(seed % 2)))
     made = calibrated(segmenter, images, rng=rng)
-    assert made.temperature == pytest.approx(2.0, rel=0.1)
-    assert set(made.field_error) == {1} and made.field_error[1] > 0
+    assert made.temperature_at(views) == pytest.approx(2.0, rel=0.1)
+    assert set(made.field_error_at(views)) == {1} and made.field_error_at(views)[1] > 0
     few = calibrated(segmenter, images[:3], rng=rng)
     assert few.field_error is None
     assert segment_with(few, Micrograph(image=images[0].picture.image)).fractions["second phase"].std is None
@@ -155,4 +156,38 @@ def test_one_population_calibrates_both_together():
         lone = LabelledImage(image=picture, labels=2 * labels, classes={0: "matrix", 2: "precipitate"})
         images.append(CalibrationImage(picture=lone, group="one"))
     made = calibrated(segmenter, images, rng=np.random.default_rng(0))
-    assert set(made.field_error) == {2} and np.isfinite(made.field_error[2])
+    assert set(made.field_error_at(1)) == {2} and np.isfinite(made.field_error_at(1)[2])
+
+
+def test_one_view_and_several_are_calibrated_apart(tmp_path):
+    """The interval that `segment` gives is that of the views that it looked at."""
+    pair = tiny_segmenter(1, temperature=(1.4, 0.8), field_error={1: (0.3, 0.2), 2: (0.7, 0.5)})
+    loaded = load_segmenter(save_tiny(tmp_path / "tiny", pair))
+    assert loaded.temperature == (1.4, 0.8) and loaded.field_error == pair.field_error
+    image = Micrograph(image=cloudy(3), pixel_size_nm=12.0)
+    for views, temperature, factor in ((1, 1.4, 0.3), (2, 0.8, 0.2), (8, 0.8, 0.2)):
+        found = segment_with(loaded, image, views=views)
+        alone = replace(loaded, temperature=temperature).probabilities(image.image, views=views)
+        np.testing.assert_array_equal(found.probabilities, alone)
+        ambiguous = np.minimum(alone[1], 1 - alone[1]).mean()
+        fraction = found.fractions["second phase"]
+        assert fraction.std * 1.644854 == pytest.approx(factor * (ambiguous + 1e-4), rel=1e-4)
+
+
+def test_small_and_large_statistics_survive_the_file(tmp_path):
+    """Half precision would make them 0 or infinite, and the loaded network's scores no numbers."""
+    made = tiny_segmenter(4)
+    norm = next(m for m in made.network.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    norm.running_var[:2] = torch.tensor([1e-9, 3e6])
+    loaded = load_segmenter(save_tiny(tmp_path / "tiny", made)).network.state_dict()
+    for name, value in made.network.state_dict().items():
+        if value.ndim == 1:
+            np.testing.assert_array_equal(loaded[name].numpy(), value.numpy())
+
+
+@pytest.mark.parametrize("bad", [1e6, float("nan")])
+def test_a_kernel_that_ran_away_is_refused(tmp_path, bad):
+    made = tiny_segmenter(5)
+    made.network.head.weight.data[0, 0] = bad
+    with pytest.raises(InputError, match="wanted numbers below 65504"):
+        save_tiny(tmp_path / "tiny", made)

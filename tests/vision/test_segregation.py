@@ -276,6 +276,33 @@ def test_composition_by_class_covers_the_truth() -> None:
     assert np.mean(mean) >= 0.9 and np.mean(ratio) >= 0.9
 
 
+def test_the_error_of_a_partition_ratio_holds_that_of_both_classes() -> None:
+    # Particles in one corner, and a matrix that differs from tile to tile everywhere else.
+    rng = np.random.default_rng(21)
+    labels = np.zeros((128, 128), np.uint8)
+    labels[4:44:8, 4:44:8] = labels[5:45:8, 4:44:8] = labels[4:44:8, 5:45:8] = 1
+    values = np.full((128, 128, 1), 20.0) + np.kron(rng.standard_normal((8, 8)), np.ones((16, 16)))[..., None]
+    values[labels == 1] = 60.0 + 0.2 * rng.standard_normal((int(labels.sum()), 1))
+    maps = ElementMaps(elements=("Al",), values=values, unit="at.%")
+    found = composition_by_class(maps, Segmentation(labels=labels, classes={0: "matrix", 1: "precipitate"}), edge_px=0)
+    matrix, particle = (found.mean[name]["Al"] for name in ("matrix", "precipitate"))
+    ratio = found.partition["precipitate"]["Al"]
+    assert matrix.std / matrix.value > 3 * particle.std / particle.value
+    expected = np.hypot(matrix.std / matrix.value, particle.std / particle.value)
+    assert ratio.std / ratio.value == pytest.approx(expected, rel=0.05)
+
+
+def test_the_mean_of_the_alloy_has_an_interval_that_covers_however_short_the_scan() -> None:
+    rng = np.random.default_rng(22)
+    inside = []
+    for _ in range(150):
+        values = 20 + 3 * smooth(rng, 64, 3) + 0.3 * rng.standard_normal((64, 5))
+        found = measure_segregation(LineScan(elements=ELEMENTS, values=values, unit="counts", step_um=0.5))
+        inside.append(np.mean([e.low <= 20 <= e.high for e in found.mean.values()]))
+    # Six points are independent here, and even their number is guessed: a normal interval would hold 0.87.
+    assert np.mean(inside) >= 0.9 and "Student's t" in found.mean["Ti"].method
+
+
 def test_composition_by_class_wants_one_grid_and_says_what_it_cannot() -> None:
     rng = np.random.default_rng(17)
     maps, labels, _ = _particles(rng, 50)

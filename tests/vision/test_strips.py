@@ -9,7 +9,7 @@ from skimage.measure import label, regionprops
 
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, Segmentation
-from hea_vision.measurement import area_fraction, correlation_area_px, measure_objects
+from hea_vision.measurement import area_fraction, correlation_area_px, measure_shapes
 from hea_vision.measurement.correlation import class_correlation_area_px
 from hea_vision.measurement.shapes import label_objects
 from hea_vision.measurement.strips import class_pixels, instance_table, object_table, row_strips
@@ -57,14 +57,15 @@ def test_numbered_objects_keep_their_numbers_and_class(field, strip_px):
 @pytest.mark.parametrize("share", [0.15, 0.3, 0.55])
 def test_windows_give_the_shapes_of_the_whole_field(monkeypatch, rows_at_once, share):
     field = blobs(share=share)
-    whole = measure_objects(field, 1, 2.0)
     numbered = label_objects(field == 1)
+    whole = measure_shapes(numbered, pixel_size_nm=2.0)
     monkeypatch.setattr("hea_vision.measurement.windows.WHOLE_PX", 100)
     monkeypatch.setattr("hea_vision.measurement.windows._WINDOW_PX", rows_at_once * field.shape[1])
     for found in (class_objects(field, 1, 2.0), instance_objects(numbered, field, 2.0)[1]):
         assert len(found) == len(whole) and found.unit == "nm"
+        assert np.array_equal(found.boxes, whole.boxes) and found.shape == whole.shape == field.shape
         for name, values in found.columns.items():
-            assert values.tolist() == pytest.approx([getattr(item, name) for item in whole], rel=1e-6, abs=1e-6), name
+            assert values.tolist() == pytest.approx(whole[name].tolist(), rel=1e-6, abs=1e-6), name
 
 
 def test_an_object_through_the_whole_field_has_an_area_and_no_shape(monkeypatch):

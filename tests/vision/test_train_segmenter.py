@@ -1,6 +1,7 @@
 """`hea train segmenter` and `hea train strokes`: from folders to a model that `hea segment` takes."""
 
 import json
+from functools import partial
 
 import imageio.v3 as iio
 import numpy as np
@@ -11,19 +12,21 @@ from typer.testing import CliRunner
 
 from hea_sim.errors import InputError
 from hea_sim.microscopy.precipitates import Population, draw_precipitates
-from hea_sim.records import Segmentation
+from hea_sim.microscopy.random_fields import draw_field
+from hea_sim.records import Micrograph, Segmentation
 from hea_sim.registry.cards import DataSource, Score
 from hea_vision.cli.app import app
 from hea_vision.io import read_micrograph, write_labels
+from hea_vision.jobs import TrainSegmenterJob
 from hea_vision.segmentation import segment
 from hea_vision.segmentation.examples import VirtualSource
 from hea_vision.segmentation.finishing import save_segmenter
 from hea_vision.segmentation.models import TrainedSegmenter, load_segmenter
 from hea_vision.segmentation.network import MicrographNet
-from hea_vision.segmentation.own_models import train_own
+from hea_vision.segmentation.own_models import VIRTUAL_CLASSES, train_own
 from hea_vision.segmentation.pairs import read_pairs
 from hea_vision.segmentation.training import SegmenterTraining, train_segmenter
-from hea_vision.training_jobs import TrainSegmenterJob
+from hea_vision.segmentation.virtual_finishing import CALIBRATION_SEED, KNOWN_SEED, virtual_pictures
 
 CLASSES = {0: "matrix", 1: "small precipitate", 2: "large precipitate"}
 
@@ -89,6 +92,44 @@ def test_pictures_make_a_model_that_segment_takes(folders, start, tmp_path):
     assert dict(made.classes) == CLASSES and made.familiarity is not None
     labels = segment(read_micrograph(folders / "images" / "field0.tif"), str(out / "model"))
     assert labels.labels.shape == (96, 128) and labels.unfamiliarity is not None
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """Finish on few and small virtual micrographs."""
+    from hea_vision.segmentation import own_models
+
+    few = partial(own_models.finished_on_virtual, pictures=24, known=12, size_px=64)
+    monkeypatch.setattr(own_models, "finished_on_virtual", few)
+
+
+def test_a_model_from_virtual_micrographs_is_calibrated_and_has_a_flag(few_pictures, tmp_path):
+    out, kind = tmp_path / "run", "precipitates"
+    (tmp_path / "job.toml").write_text("batch = 4\nsize_px = 64\nhalf = false\n")
+    done = hea(
+        "train", "segmenter", "--virtual", kind, "--config", tmp_path / "job.toml", "--examples", 8, "--workers", 0,
+        "--device", "cpu", "--out", out, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    made = load_segmenter(out / "model")
+    assert dict(made.classes) == VIRTUAL_CLASSES[kind]
+    # An interval for every class but the matrix.
+    assert made.familiarity is not None and set(made.field_error or {}) == set(made.classes) - {0}
+    drawn = draw_field(kind, np.random.default_rng(5), (96, 96))
+    labels = segment(Micrograph(image=drawn.image), str(out / "model"))
+    assert labels.unfamiliar is not None and labels.unfamiliarity > 0
+    assert all(e.std is not None and e.low <= e.value <= e.high for e in labels.fractions.values())
+    striped = np.tile(np.where(np.arange(96) % 2, 1.0, 0.0), (96, 1))  # a picture that nobody draws
+    assert segment(Micrograph(image=striped), str(out / "model")).unfamiliarity > labels.unfamiliarity
+
+
+def test_calibration_never_sees_what_a_run_learns_from():
+    """Seeds of pictures are their own: the first of each set differs from that of every other, and of seed 0."""
+    seeds = (0, CALIBRATION_SEED, KNOWN_SEED)
+    first = [next(virtual_pictures("grains", seed, 1, 64)) for seed in seeds]
+    assert all(not np.array_equal(first[a].image, first[b].image) for a, b in [(0, 1), (0, 2), (1, 2)])
+    again = next(virtual_pictures("grains", CALIBRATION_SEED, 1, 64))
+    np.testing.assert_array_equal(again.image, first[1].image)
 
 
 def test_a_stopped_run_goes_on_and_a_finished_one_gives_the_same_weights(folders, start, tmp_path):

@@ -23,8 +23,8 @@ from hea_vision.segmentation.finishing import CalibrationImage, calibrated, save
 from hea_vision.segmentation.models import TrainedSegmenter
 from hea_vision.segmentation.own_models import views_of
 from hea_vision.segmentation.recipes.real_sets import cr_superalloy, ni_superalloy
-from hea_vision.segmentation.recipes.virtual import virtual_pictures
 from hea_vision.segmentation.training import SegmenterTraining
+from hea_vision.segmentation.virtual_finishing import virtual_pictures
 
 NAME, START = "precipitates", "precipitates-virtual"
 SETTINGS = replace(FINE_TUNING, examples=4_800)
@@ -55,7 +55,10 @@ def make(out: Path, data: Path, settings: SegmenterTraining) -> tuple[TrainedSeg
         CalibrationImage(picture=p, group="virtual") for p in virtual_pictures("precipitates", _CALIBRATION_SEED, 12)
     ]
     segmenter = calibrated(replace(tuned.segmenter, name=NAME), images, rng=rng)
-    segmenter = with_familiarity(segmenter, views_of(learn, rng, 96), views_of({**ni, **cr}, rng, 48))
+    segmenter = with_familiarity(
+        segmenter, views_of(learn, rng, 96), views_of({**ni, **cr}, rng, 48),
+        known_pictures=len(learn), judged_pictures=len(ni) + len(cr),
+    )  # fmt: skip
     scores = {
         "start_iou": float("nan") if tuned.before is None else tuned.before,
         "ni_validation_iou": mean_iou(segmenter, ni),

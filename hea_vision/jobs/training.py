@@ -1,15 +1,30 @@
-"""The settings of `hea train segmenter` and `hea train strokes`."""
+"""The settings of `hea train`: what labels patterns, and what labels micrographs."""
 
 from __future__ import annotations
-
-import re
 
 from pydantic import Field, field_validator, model_validator
 
 from hea_sim.errors import InputError, unknown_name
 from hea_vision.campaign import StrictJob
+from hea_vision.devices import DEFAULT_DEVICE
+from hea_vision.jobs.keys import Device, ModelName, Seed
 
-_NAME = r"[a-z0-9][a-z0-9-]*"
+
+class TrainXrdJob(StrictJob):
+    """Settings of `hea train xrd`; what is left out stands in `hea_vision.xrd.training.TrainingSettings`."""
+
+    patterns: int | None = Field(default=None, ge=1)
+    batch: int | None = Field(default=None, ge=2, le=65536)
+    learning_rate: float | None = Field(default=None, gt=0, lt=1)
+    weight_decay: float | None = Field(default=None, ge=0, lt=1)
+    average: float | None = Field(default=None, ge=0, lt=1)
+    held_out: int | None = Field(default=None, ge=1)
+    report_every: int | None = Field(default=None, ge=1)
+    seed: Seed | None = None
+    start_from: str | None = None
+    first_number: int | None = Field(default=None, ge=0)
+    workers: int | None = Field(default=None, ge=0, le=1024)
+    device: Device = DEFAULT_DEVICE
 
 
 class TrainSegmenterJob(StrictJob):
@@ -20,7 +35,7 @@ class TrainSegmenterJob(StrictJob):
     images do not. `start_from` is the model whose weights the run begins with.
     """
 
-    name: str = "own"
+    name: ModelName = "own"
     images: str | None = None
     labels: str | None = None
     validation_images: str | None = None
@@ -34,17 +49,10 @@ class TrainSegmenterJob(StrictJob):
     batch: int | None = Field(default=None, ge=1, le=4096)
     size_px: int | None = Field(default=None, ge=64, le=4096, multiple_of=16)
     learning_rate: float | None = Field(default=None, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     workers: int = Field(default=1, ge=0, le=1024)
     half: bool | None = None
-    device: str = "auto"
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(_NAME, value):
-            raise InputError(f"name '{value}'; wanted small letters, digits and hyphens, such as 'sigma-in-316l'")
-        return value
+    device: Device = DEFAULT_DEVICE
 
     @field_validator("virtual")
     @classmethod
@@ -53,13 +61,6 @@ class TrainSegmenterJob(StrictJob):
 
         if value is not None and value not in KINDS:
             raise unknown_name("kind of virtual micrographs", value, KINDS)
-        return value
-
-    @field_validator("device")
-    @classmethod
-    def _device_is_known(cls, value: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-            raise InputError(f"device '{value}'; wanted auto, cpu, cuda, or cuda:1 for the second card")
         return value
 
     @model_validator(mode="after")
@@ -84,17 +85,10 @@ class TrainStrokesJob(StrictJob):
     `classes` names the paints 1, 2, ... in this order, the matrix first.
     """
 
-    name: str = "painted"
+    name: ModelName = "painted"
     images: str
     strokes: str
     classes: tuple[str, ...] = Field(min_length=2)
     features: str | None = None
-    seed: int = Field(default=0, ge=0)
-    device: str = "auto"
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not re.fullmatch(_NAME, value):
-            raise InputError(f"name '{value}'; wanted small letters, digits and hyphens, such as 'laves-in-crnb'")
-        return value
+    seed: Seed = 0
+    device: Device = DEFAULT_DEVICE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from hea_vision.campaign import StrictJob
+from hea_vision.jobs.keys import Seed
 
 
 class ImageJob(StrictJob):
@@ -18,4 +19,4 @@ class ImageJob(StrictJob):
     shape: tuple[int, int] | None = None
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
     count: int = Field(default=1, ge=1, le=100_000)
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0

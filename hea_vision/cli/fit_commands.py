@@ -1,0 +1,61 @@
+"""The commands `hea fit potential` and `hea data audit`; what they do stands in `fit_verbs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
+fit_app = typer.Typer(no_args_is_help=True, help="Fit potentials to labelled structures.")
+
+
+def add_fit_commands(app: typer.Typer, data_app: typer.Typer) -> None:
+    """Hang the commands on the app."""
+    app.add_typer(fit_app, name="fit")
+    data_app.command("audit")(data_audit)
+
+
+@fit_app.callback()
+def fit() -> None:
+    """Fit potentials to labelled structures."""
+
+
+@fit_app.command("potential")
+def fit_potential(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the model, tables and figures; a stopped run goes on.")
+    ],
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")] = None,
+    train: Annotated[
+        list[Path] | None, typer.Option("--train", help="Extended XYZ with energies and forces; repeat for more.")
+    ] = None,
+    test: Annotated[list[Path] | None, typer.Option("--test", help="The same, to be judged on.")] = None,
+    family: Annotated[str | None, typer.Option(help="snap or mtp.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")] = None,
+    json: _Json = False,
+) -> None:
+    """Fit a potential: audit of the data, fit, errors by group, figures, model with its card."""
+    from hea_vision.cli import fit_verbs
+
+    flags = {
+        "train": tuple(map(str, train)) if train else None,
+        "test": tuple(map(str, test)) if test else None,
+        "family": family,
+        "name": name,
+        "seed": seed,
+    }
+    raise typer.Exit(fit_verbs.fit_potential(out, config, flags, json))
+
+
+def data_audit(
+    files: Annotated[list[Path], typer.Argument(help="Extended XYZ files with energies and forces.")],
+    test: Annotated[list[Path] | None, typer.Option("--test", help="Files to be judged on; leakage is told.")] = None,
+    json: _Json = False,
+) -> None:
+    """Look at labelled structures: duplicates, leakage, references, stresses, gaps; 1 where something is wrong."""
+    from hea_vision.cli import fit_verbs
+
+    raise typer.Exit(fit_verbs.audit(files, test or (), json))
