@@ -48,9 +48,7 @@ def make(out: Path, kind: str, settings: SegmenterTraining) -> TrainedSegmenter:
 def install(folder: Path, segmenter: TrainedSegmenter, kind: str, settings: SegmenterTraining) -> ModelCard:
     """Score on virtual micrographs of yet another seed, and write weights, card and log."""
     scored = {str(k): p for k, p in enumerate(virtual_pictures(kind, _SCORE_SEED, _IMAGES))}
-    how = (
-        f"{_IMAGES} virtual micrographs of {PICTURE_PX} px of another seed; mean IoU, all pixels together"
-    )
+    how = f"{_IMAGES} virtual micrographs of {PICTURE_PX} px of another seed; mean IoU, all pixels together"
     said = {k: v for k, v in asdict(settings).items() if k in ("examples", "batch", "size_px", "seed")}
     return save_segmenter(
         folder,
