@@ -317,6 +317,8 @@ def _unchecked(result: LoopResult) -> list[str]:
             out.append(f"sizes in {name}: neither the file nor the campaign gives a pixel size")
         if labels.unfamiliar:
             out.append(f"{name}: unlike the pictures that '{labels.model}' knows; look at its labels first")
+        elif labels.unfamiliar is None and labels.model != "classical":
+            out.append(f"{name}: '{labels.model}' has no flag to tell whether it knows such pictures")
     unused = _unused_files(result.folder, {Path(f) for f in campaign.files}, result.out)
     if unused:
         out.append(

@@ -45,14 +45,13 @@ def crosscheck_micrograph(
             )
         )
         out += [_image_against_pattern(labels, call, common) for call in calls if call.in_scope]
-    pore = labels.fractions.get("pore")
-    if pore is not None:
+    if "pore" in labels.fractions:
         out.append(
             Evidence(
                 claim="pores",
                 kind="fraction",
                 verdict="inconclusive",
-                measured=pore,
+                measured=_of_specimen(labels, "pore"),
                 predicted_source="",
                 reason="no simulation here predicts pores",
                 **common,
@@ -83,9 +82,10 @@ def second_phase(labels: Segmentation) -> tuple[Estimate | None, bool]:
     if len(parts) < 2:
         return (parts[0] if parts else None), found
     bounds = [(e.value if e.low is None else e.low, e.value if e.high is None else e.high) for e in parts]
+    known = [e.std for e in parts if e.std is not None]
     total = Estimate(
         value=sum(e.value for e in parts),
-        std=sum(e.std or 0.0 for e in parts),
+        std=sum(known) if len(known) == len(parts) else None,  # an error that is not known is not none
         low=sum(low for low, _ in bounds),
         high=min(1.0, sum(high for _, high in bounds)),
         level=parts[0].level or 0.9,

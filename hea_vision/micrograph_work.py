@@ -26,6 +26,8 @@ from hea_vision.measurement.windows import SHAPE_COLUMNS, class_objects, instanc
 
 #: Objects that a row of results lists itself; the table beside it lists all of them.
 MOST_LISTED = 200
+#: Form of the rows of `hea segment`: raise it when rows change, so that no run takes up rows of an earlier form.
+SEGMENT_ROWS = 1
 #: Longer side of the picture with outlines and of the thumbnail, in px.
 OVERLAY_PX, THUMBNAIL_PX = 3000, 480
 #: Resolution of figures: more would take longer than the labels.

@@ -13,6 +13,8 @@ from hea_vision.cli.printing import file_names, print_json, print_table, progres
 
 #: Columns of the table of estimates over all fields.
 _SUMMARY = ("name", "value", "std", "low", "high", "level", "unit", "n", "method")
+#: Files of a row, which is taken up by a later run only while they are unchanged.
+_MADE = ("object_table", "strain_table", "companions")
 #: What the terminal shows of an image, first found first shown.
 _SHOWN = (
     "grain size number G",
@@ -27,23 +29,24 @@ _MOST_SHOWN = 6
 
 def measure(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
     """Measure label images."""
-    from hea_vision.batch import run_batch, write_batch
+    from hea_vision.batch import make_folder, run_batch, write_batch
     from hea_vision.io import find_inputs
     from hea_vision.io.labels import LABEL_SUFFIXES
     from hea_vision.jobs import MeasureJob, read_job
     from hea_vision.measurement.field_totals import join_fields, totals_from_plain
-    from hea_vision.measurement.measure_files import MeasureWork, label_folder
+    from hea_vision.measurement.measure_files import MEASURE_ROWS, MeasureWork, label_folder, note_companions
 
     job = read_job(MeasureJob, config, flags)
     paths = find_inputs([label_folder(path) for path in inputs], LABEL_SUFFIXES)
     work = MeasureWork(job=job, out=out, names=file_names(paths))
+    note_companions(work.names, make_folder(out))
     with progress_of("measure", json) as progress:
         result = run_batch(
             paths,
             work,
-            settings={"verb": "measure", **job.model_dump(exclude={"workers"})},
+            settings={"verb": f"measure, rows {MEASURE_ROWS}", **job.model_dump(exclude={"workers"})},
             out=out,
-            outputs=lambda row: [out / row[key] for key in ("object_table", "strain_table") if key in row],
+            outputs=lambda row: [out / row[key] for key in _MADE if key in row],
             workers=job.workers,
             progress=progress,
         )

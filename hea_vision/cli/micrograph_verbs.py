@@ -20,7 +20,7 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     from hea_vision.devices import checked_device
     from hea_vision.io import IMAGE_SUFFIXES, find_inputs, without_results
     from hea_vision.jobs import SegmentJob, read_job
-    from hea_vision.micrograph_work import MicrographWork, output_files
+    from hea_vision.micrograph_work import SEGMENT_ROWS, MicrographWork, output_files
     from hea_vision.report.micrographs import render_micrographs
 
     job = read_job(SegmentJob, config, flags)
@@ -32,7 +32,7 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
         result = run_batch(
             paths,
             work if job.scheduler is None else _work_elsewhere(work),
-            settings={"verb": "segment", **job.model_dump(exclude={"workers", "scheduler"})},
+            settings={"verb": f"segment, rows {SEGMENT_ROWS}", **job.model_dump(exclude={"workers", "scheduler"})},
             out=out,
             outputs=lambda row: output_files(row, out),
             model_sha256=_model_sha256(job.model),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hea_sim.documents import write_atomic
+from hea_sim.documents import sha256_of, to_jsonable, write_atomic
 from hea_sim.errors import InputError
 from hea_sim.records import Estimate, Segmentation
 from hea_vision.measurement.field_totals import totals_to_plain
@@ -48,6 +48,10 @@ _LABELS, _INSTANCES, _OBJECTS, _RESULTS = "labels", "instances", "objects", "res
 _MOST_NAMELESS = 32
 #: Folder for the table of each image; another than that of `hea segment`, whose tables hold the places of columns.
 TABLES = "measured"
+#: Form of the rows of `hea measure`: raise it when rows change, so that no run takes up rows of an earlier form.
+MEASURE_ROWS = 1
+#: Where the error of labels was said in a form that is not read.
+_NOT_KNOWN = "the error of its labels is not known"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,18 +74,23 @@ class MeasureWork:
             lamellae=self.job.lamellae,
             seed=self.job.seed,
         )
+        notes = list(found.notes)
+        if "fractions_note" in segmentation.metadata:
+            notes.append(segmentation.metadata["fractions_note"])
         row: dict[str, Any] = {
             "input": path.as_posix(),
             "classes": found.classes,
             "pixel_size_nm": found.pixel_size_nm,
             "shape_px": list(segmentation.labels.shape),
             "estimates": found.estimates,
-            "notes": list(found.notes),
+            "notes": notes,
             "totals": totals_to_plain(found.totals),
             "object_table": f"{TABLES}/{self.names[path]}.csv",
             "model": found.model,
             "source": found.source,
         }
+        if _of_segment(path):
+            row["companions"] = companions_file(self.names[path])
         write_atomic(self.out / row["object_table"], object_table_text(found, row["input"]))
         if found.strain is not None and segmentation.points is not None:
             row["strain_table"] = f"strain/{self.names[path]}.csv"
@@ -92,6 +101,57 @@ class MeasureWork:
 def label_folder(path: Path) -> Path:
     """Give the label images of a folder that `hea segment` has written, whose pictures are no labels; else the path."""
     return path / _LABELS if (path / _LABELS).is_dir() and (path / _RESULTS).is_file() else path
+
+
+def companions_file(name: str) -> str:
+    """Name the file in the folder of results that says what lay beside a label image."""
+    return f"{TABLES}/{name}.companions.json"
+
+
+def note_companions(names: Mapping[Path, str], out: Path) -> None:
+    """Write for each label image of `hea segment` what lies beside it, so that rows are measured again once it changes.
+
+    Written before any work, and named among the files of a row, which must be unchanged for the row to be taken up.
+    """
+    for path, name in names.items():
+        if not _of_segment(path):
+            continue
+        place, text = out / companions_file(name), json.dumps(_companions(path), indent=1)
+        try:
+            if not place.is_file() or place.read_bytes() != text.encode():
+                write_atomic(place, text)
+        except OSError as error:
+            raise InputError(
+                f"{place}: cannot be written ({error.strerror}); wanted a writable --out folder"
+            ) from error
+
+
+def _of_segment(path: Path) -> bool:
+    return path.parent.name == _LABELS
+
+
+def _beside(path: Path) -> tuple[Path, Path, Path]:
+    """Name the object numbers, the table of objects and the results that belong to a label image."""
+    beside = path.parent.parent
+    return beside / _INSTANCES / path.name, beside / _OBJECTS / f"{path.stem}.csv", beside / _RESULTS
+
+
+def _companions(path: Path) -> dict[str, Any]:
+    """Give the checksums of the files beside a label image, and its area fractions in the results."""
+    numbered, listed, results = _beside(path)
+    found: dict[str, Any] = {_INSTANCES: _checksum(numbered), _OBJECTS: _checksum(listed)}
+    try:
+        found[_RESULTS] = to_jsonable(_said_in(results, path))
+    except (InputError, OSError):  # measuring says why; one that is mended later differs
+        found[_RESULTS] = _checksum(results)
+    return found
+
+
+def _checksum(path: Path) -> str | None:
+    try:
+        return sha256_of(path) if path.is_file() else None
+    except OSError:
+        return "cannot be read"
 
 
 def read_segmentation(path: Path, *, kind: str = "classes", pixel_size_nm: float | None = None) -> Segmentation:
@@ -139,10 +199,9 @@ def _with_companions(path: Path, found: Segmentation) -> Segmentation:
     """Join what lies beside a label image of `hea segment`: object numbers, places of columns, area fractions."""
     from hea_vision.io.labels import read_instances
 
-    if path.parent.name != _LABELS:
+    if not _of_segment(path):
         return found
-    beside = path.parent.parent
-    numbered, listed = beside / _INSTANCES / path.name, beside / _OBJECTS / f"{path.stem}.csv"
+    numbered, listed, results = _beside(path)
     if numbered.is_file():
         instances, _ = read_instances(numbered)
         if instances.shape != found.labels.shape:
@@ -153,25 +212,50 @@ def _with_companions(path: Path, found: Segmentation) -> Segmentation:
         found = dataclasses.replace(found, instances=instances)
     if "column" in found.classes.values() and listed.is_file():
         found = dataclasses.replace(found, points=_read_points(listed))
-    results = beside / _RESULTS
-    if results.is_file():
-        said = _fractions_of_batch(results, results.stat().st_mtime_ns).get(f"{_LABELS}/{path.name}")
-        found = found if said is None else dataclasses.replace(found, fractions=said)
-    return found
+    said = _said_in(results, path)
+    fractions = {name: e for name, e in said.items() if e is not None}
+    if len(fractions) < len(said):
+        found = dataclasses.replace(found, metadata={**found.metadata, "fractions_note": _NOT_KNOWN})
+    return dataclasses.replace(found, fractions=fractions) if fractions else found
+
+
+def _said_in(results: Path, path: Path) -> Mapping[str, Estimate | None]:
+    """Give the area fractions of a label image by class, None for one that is no estimate; empty without results."""
+    if not results.is_file():
+        return {}
+    return _fractions_of_batch(results, results.stat().st_mtime_ns).get(f"{_LABELS}/{path.name}", {})
 
 
 @functools.lru_cache(maxsize=2)
-def _fractions_of_batch(path: Path, _changed_ns: int) -> dict[str, dict[str, Estimate]]:
-    """Read the area fractions in results of `hea segment`, by the label image; once for all images of a batch."""
+def _fractions_of_batch(path: Path, _changed_ns: int) -> dict[str, dict[str, Estimate | None]]:
+    """Read the area fractions in results of `hea segment`, by the label image; once for all images of a batch.
+
+    Other programs name their results so too: rows and fractions of another form are passed over, not refused.
+    """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8")).get("results", [])
-        return {
-            row["labels"]: {name: Estimate(**e) for name, e in row["fractions"].items()}
-            for row in rows
-            if "labels" in row and "fractions" in row
-        }
-    except (ValueError, TypeError, AttributeError) as error:
+        written = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise InputError(f"{path}: no results of hea segment ({error}); segment again, or move the labels") from error
+    rows = written.get("results") if isinstance(written, dict) else None
+    return {
+        row["labels"]: _fractions_of_row(row["fractions"])
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict) and isinstance(row.get("labels"), str) and "fractions" in row
+    }
+
+
+def _fractions_of_row(written: Any) -> dict[str, Estimate | None]:
+    return {name: _estimate(e) for name, e in written.items()} if isinstance(written, dict) else {"": None}
+
+
+def _estimate(written: Any) -> Estimate | None:
+    """Read an estimate of numbers; None where it is none."""
+    if not isinstance(written, dict) or not isinstance(written.get("value"), int | float):
+        return None
+    try:
+        return Estimate(**written)
+    except (TypeError, ValueError):
+        return None
 
 
 def _read_points(path: Path) -> np.ndarray:

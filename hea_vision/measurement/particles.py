@@ -228,6 +228,16 @@ def spheres_per_volume(section_counts: np.ndarray, *, area: float, width: float,
         raise InputError(f"Saltykov: area {area}, counts {counts.tolist()}; wanted a positive area and counts >= 0")
     value = float(saltykov_spheres(counts / area, width).sum())
     per_section = _unfolding(counts.size, width).sum(axis=0) / area
+    if not counts.any():
+        return Estimate(
+            value=0.0,
+            low=0.0,
+            high=poisson_interval(0)[1] * float(per_section.max()),
+            level=LEVEL,
+            unit=f"1/{unit}3",
+            n=0,
+            method=f"Saltykov, no section; Poisson count of none, in that of {counts.size} classes which bounds most",
+        )
     # Sections of one size are a Poisson count: different spheres are cut.
     std = math.sqrt(float(per_section**2 @ counts))
     return Estimate(

@@ -10,7 +10,9 @@
 | G | 3.321928 log10(N_A in 1/mm2) - 2.954 | `grain_size_number` |
 | G (ISO 643) | log2(N_A in 1/mm2) - 3 | `iso_number` |
 
-The area A is that of the figure less what is neither grain nor boundary.
+The area A is that of the figure less what is neither grain nor boundary. A grain that reaches only the outermost row
+is cut, so the rectangle's sides run through the centres of the outermost pixels: of R x C pixels its area is
+(R - 1)(C - 1), half of each pixel on a side and a quarter of each at a corner.
 
 Where every cut grain meets one side and each corner lies in a grain of its own, the rectangle's sum is the standard's
 n_in + n_cut / 2 + 1. It stays right where that does not hold: grains that hold two corners, or reach from side to
@@ -70,11 +72,13 @@ class PlanimetricGrainSize:
 def count_grains(instances: np.ndarray, *, figure: str = "rectangle") -> GrainCount:
     """Count the grains of a field by the edge rule of a test figure.
 
-    The rectangle is the whole field; the circle is the largest that fits with a pixel to spare.
+    The rectangle is the whole field, from centre to centre of its outermost pixels; the circle is the largest that fits
+    with a pixel to spare.
 
     >>> squares = np.kron(np.arange(1, 101).reshape(10, 10), np.ones((10, 10), int))
-    >>> count_grains(squares[5:-5, 5:-5]).n
-    81.0
+    >>> count = count_grains(squares[5:-4, 5:-4])
+    >>> count.n, count.area_px
+    (81.0, 8100.0)
     """
     field = checked_instances(instances)
     if figure not in FIGURES:
@@ -87,24 +91,26 @@ def count_grains(instances: np.ndarray, *, figure: str = "rectangle") -> GrainCo
     if figure == "circle":
         y, x = np.ogrid[: field.shape[0], : field.shape[1]]
         radius = min(field.shape) / 2.0 - 1.0
-        test = np.hypot(y - (field.shape[0] - 1) / 2.0, x - (field.shape[1] - 1) / 2.0) <= radius
+        inside = np.hypot(y - (field.shape[0] - 1) / 2.0, x - (field.shape[1] - 1) / 2.0) <= radius
+        area = inside.astype(float)
         cut = np.zeros(int(compact.max()) + 1)
-        cut[np.unique(compact[grain & ~test])] = 0.5
+        cut[np.unique(compact[grain & ~inside])] = 0.5
         corners = np.zeros(0, int)
     else:
-        test = np.ones(field.shape, bool)
+        rows, columns = (np.pad(np.ones(n - 2), 1, constant_values=0.5) for n in field.shape)
+        area = np.outer(rows, columns)
         cut, corners = _sides(compact, grain)
-    seen = np.unique(compact[grain & test])
+    seen = np.unique(compact[grain & (area > 0)])
     worth = np.zeros(int(compact.max()) + 1)
     worth[seen] = 1.0 - cut[seen]
     worth += 0.25 * np.bincount(corners, minlength=len(worth))
-    measured = test & (field >= 0)
-    block_n, block_area = _by_blocks(compact, grain & test, measured, worth)
+    area[field < 0] = 0.0
+    block_n, block_area = _by_blocks(compact, grain, area, worth)
     return GrainCount(
         n_inside=int(np.count_nonzero(cut[seen] == 0)),
         n_cut=int(np.count_nonzero(cut[np.setdiff1d(seen, corners)] > 0)),
         n=float(worth.sum()),
-        area_px=float(measured.sum()),
+        area_px=float(area.sum()),
         block_n=block_n,
         block_area_px=block_area,
     )
@@ -134,16 +140,16 @@ def _corner(numbers: np.ndarray, known: np.ndarray) -> int:
 
 
 def _by_blocks(
-    compact: np.ndarray, grain: np.ndarray, measured: np.ndarray, worth: np.ndarray
+    compact: np.ndarray, grain: np.ndarray, area: np.ndarray, worth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Share what each grain counts among blocks by where its pixels lie."""
-    area = np.bincount(compact[grain], minlength=len(worth)).astype(float)
-    by_pixel = np.divide(worth, area, out=np.zeros_like(area), where=area > 0)
-    share = np.where(grain, by_pixel[compact], 0.0)
+    """Share what each grain counts among blocks by where its area in the figure lies, given pixel by pixel."""
+    whole = np.bincount(compact[grain], weights=area[grain], minlength=len(worth))
+    by_area = np.divide(worth, whole, out=np.zeros_like(whole), where=whole > 0)
+    share = np.where(grain, area * by_area[compact], 0.0)
     rows, columns = (np.arange(n) * _BLOCKS // n for n in compact.shape)
     block = rows[:, None] * _BLOCKS + columns[None, :]
     n = np.bincount(block.ravel(), weights=share.ravel(), minlength=_BLOCKS**2)
-    covered = np.bincount(block.ravel(), weights=measured.ravel().astype(float), minlength=_BLOCKS**2)
+    covered = np.bincount(block.ravel(), weights=area.ravel(), minlength=_BLOCKS**2)
     return n, covered
 
 
@@ -161,7 +167,7 @@ def planimetric_grain_size(
 
     Examples
     --------
-    >>> squares = np.kron(np.arange(1, 401).reshape(20, 20), np.ones((10, 10), int))[5:-5, 5:-5]
+    >>> squares = np.kron(np.arange(1, 401).reshape(20, 20), np.ones((10, 10), int))[5:-4, 5:-4]
     >>> size = planimetric_grain_size(squares, pixel_size_nm=1000.0)
     >>> round(size.mean_area.value, 1), size.mean_area.unit
     (100.0, 'um2')

@@ -13,7 +13,8 @@ more, as what is far from them in any direction is strange too.
 | s_0, s_1 | `middle`, `limit`: median, and the score that all but 5 % of known images stay below |
 
 s_0 and s_1 come from images that the regression has not seen: it is made again and again without some of the pictures
-(all parts of one together), which are then scored. The quantile is the finite-sample one of conformal prediction
+(all parts of one together), which are then scored; pictures that the network itself has learnt from are left out of
+the count. The quantile is the finite-sample one of conformal prediction
 (doi:10.1561/2200000101), every picture counting alike.
 """
 
@@ -53,6 +54,7 @@ class Familiarity:
         *,
         known_from: Sequence[int] | None = None,
         strange_from: Sequence[int] | None = None,
+        limit_from: np.ndarray | None = None,
         share: float = SHARE,
     ) -> Familiarity:
         """Tell the numbers of known images from those of strange ones.
@@ -63,9 +65,13 @@ class Familiarity:
             (images, numbers).
         known_from, strange_from
             The picture that each image is a part of, or was made of; without them each is a picture by itself.
+        limit_from
+            (images,) true for the known images that set middle and limit; None for all.
         share
             Part of the known images that shall stay below the limit.
         """
+        if limit_from is not None and not np.any(limit_from):
+            raise InputError("no known image sets the limit; wanted some that the network has not learnt from")
         if len(known) < 2 or not len(strange):
             raise InputError(f"{len(known)} known and {len(strange)} strange images; wanted at least two, and one")
         from_known = np.arange(len(known)) if known_from is None else np.asarray(known_from)
@@ -81,9 +87,11 @@ class Familiarity:
         whole = _regression(known, strange)
         if len(pictures) == 1:
             scores = np.array([whole._score(x) for x in known])
+        counted = np.ones(len(known), bool) if limit_from is None else np.asarray(limit_from, bool)
+        pictures, index, count = np.unique(from_known[counted], return_inverse=True, return_counts=True)
         weight = 1.0 / (len(pictures) * count[index])
-        middle = _quantile(scores, weight, 0.5)
-        limit = _quantile(scores, weight, min(1.0, share * (1 + 1 / len(pictures))))
+        middle = _quantile(scores[counted], weight, 0.5)
+        limit = _quantile(scores[counted], weight, min(1.0, share * (1 + 1 / len(pictures))))
         return replace(whole, middle=middle, limit=max(limit, middle + _LEAST_SCALE))
 
     def _features(self, numbers: np.ndarray) -> np.ndarray:

@@ -100,10 +100,7 @@ def fine_tune(
         pictures=[_reduced(p, reduction) for p in learn.values()], n_classes=len(new_classes),
         inverted_share=inverted_share,
     )  # fmt: skip
-    sources: list[tuple[float, ExampleSource]] = [(1.0, learn_from)]
-    if virtual is not None and virtual_share > 0:
-        drawn = VirtualSource(kind=virtual, n_classes=len(new_classes))
-        sources = [(1 - virtual_share, learn_from), (virtual_share, drawn)]
+    sources = _mixed(learn_from, virtual, virtual_share)
     weights = {n: v.detach().cpu().numpy() for n, v in old.network.state_dict().items()}
     settings = replace(settings, first_number=settings.first_number or number_after(weights))
     network = train_segmenter(
@@ -116,16 +113,25 @@ def fine_tune(
         held_out=_as_examples({n: _reduced(p, reduction) for n, p in judge_on.items()}, len(new_classes)),
         say=say,
     )
-    new = replace(
-        old, name=name, classes=new_classes, network=network, temperature=1.0, reduction=reduction,
-        field_error=None, familiarity=None, sha256="",
-    )  # fmt: skip
     same = new_classes == dict(old.classes)
+    # Other classes are no longer two populations, grains or columns, whatever the old ones were.
+    new = replace(
+        old, name=name, task=old.task if same else "areas", classes=new_classes, network=network, temperature=1.0,
+        reduction=reduction, field_error=None, familiarity=None, sha256="",
+    )  # fmt: skip
     before, after = (mean_iou(old, judge_on) if same else None), mean_iou(new, judge_on)
     improved = before is None or after >= before
     if not improved:
         say(f"the new model is worse on what was held out ({after:.3f}, before {before:.3f}); the old one is kept")
     return FineTuned(segmenter=new if improved else old, before=before, after=after, improved=improved)
+
+
+def _mixed(learn_from: PictureSource, virtual: str | None, virtual_share: float) -> list[tuple[float, ExampleSource]]:
+    """Mix labelled pictures with virtual micrographs."""
+    if virtual is None or virtual_share == 0:
+        return [(1.0, learn_from)]
+    drawn = VirtualSource(kind=virtual, n_classes=learn_from.n_classes)
+    return [(1 - virtual_share, learn_from), (virtual_share, drawn)]
 
 
 def number_after(weights: Mapping[str, np.ndarray]) -> int:

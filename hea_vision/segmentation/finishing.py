@@ -141,30 +141,43 @@ def with_familiarity(
     known: Sequence[np.ndarray],
     judged: Sequence[np.ndarray],
     *,
-    known_pictures: int | None = None,
-    judged_pictures: int | None = None,
+    known_from: Sequence[str] | None = None,
+    judged_from: Sequence[str] | None = None,
+    learnt: bool = True,
 ) -> TrainedSegmenter:
     """Learn what tells a network's own kind of images from others, which are drawn and spoilt here.
 
     Parameters
     ----------
     known, judged
-        Images (rows, columns) of what the network has learnt, and of the same kinds but not learnt.
-    known_pictures, judged_pictures
-        Of how many pictures they are parts, taken in turn: all parts of one stand and fall together where the limit is
+        Images (rows, columns) of what the network is made for, and of the same kinds; it has learnt from none of the
+        latter.
+    known_from, judged_from
+        Names of the pictures that they are parts of: all parts of one stand and fall together where the limit is
         counted. Without them each is a picture by itself.
+    learnt
+        The network has learnt from the known ones, to which it is kinder than to new ones: the limit is counted on the
+        judged alone.
     """
     k, network, rng = segmenter.reduction, segmenter.network, np.random.default_rng(_SPOILT_SEED)
-    first, second = known_pictures or len(known), judged_pictures or len(judged)
+    names = [*(known_from or [f"known {n}" for n in range(len(known))])]
+    names += judged_from or [f"judged {n}" for n in range(len(judged))]
     images = [*known, *judged]
-    pictures = [n % first for n in range(len(known))] + [first + n % second for n in range(len(judged))]
+    if len(names) != len(images):
+        raise InputError(f"familiarity: {len(names)} names of pictures for {len(images)} images; wanted one each")
+    number_of = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    pictures = [number_of[name] for name in names]
     numbers = [describe(network, image, reduction=k) for image in images]
     strange = [describe(network, spoilt(reduced(image, k), rng)) for image in images]
     others = other_kinds(segmenter.task, -(-len(images) // 6), _OTHERS_SEED)
     strange += [describe(network, image) for image in others]
-    of_none = range(first + second, first + second + len(strange) - len(images))
+    of_none = range(len(number_of), len(number_of) + len(strange) - len(images))
     found = Familiarity.fit(
-        np.array(numbers), np.array(strange), known_from=pictures, strange_from=[*pictures, *of_none]
+        np.array(numbers),
+        np.array(strange),
+        known_from=pictures,
+        strange_from=[*pictures, *of_none],
+        limit_from=np.arange(len(images)) >= (len(known) if learnt else 0),
     )
     return replace(segmenter, familiarity=found)
 

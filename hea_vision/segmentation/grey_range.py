@@ -95,4 +95,4 @@ def in_single_precision(image: np.ndarray) -> tuple[np.ndarray, float]:
     out = np.empty(image.shape, np.float32)
     for rows in strips(image):
         out[rows] = found.unit(image[rows])
-    return out, found.length(1.0)
+    return out, min(found.length(1.0), float(np.finfo(float).max))

@@ -111,6 +111,8 @@ def _record(
     if segmenter.familiarity is not None:
         numbers = describe(segmenter.network, micrograph.image, reduction=segmenter.reduction)
         far = segmenter.familiarity.distance(numbers)
+    else:
+        notes.append(f"{segmenter.name} cannot tell whether it knows such pictures: it was made without a flag")
     factors = segmenter.field_error_at(views)
     counted = np.bincount(labels.ravel(), minlength=len(segmenter.classes)) if p is not None else areas.covered
     return Segmentation(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hea_sim.documents import sha256_of
 from hea_sim.errors import InputError, unknown_name
 from hea_sim.registry.cards import CARD_FILE, MODELS, ModelCard, list_models, read_arrays, read_card
 from hea_vision.segmentation.familiarity import Familiarity
@@ -164,7 +165,7 @@ def _load_once(folder: Path, card_text: str, device: str) -> TrainedSegmenter:
         reduction=int(settings.get("reduction", 1)),  # type: ignore[arg-type]
         field_error={int(n): _of_json(q) for n, q in errors.items()} if isinstance(errors, dict) else None,
         familiarity=Familiarity.of_arrays(known) if known else None,
-        sha256=card.arrays_sha256,
+        sha256=sha256_of(folder / CARD_FILE),
     )
 
 
@@ -175,7 +176,10 @@ def _network(weights: dict[str, np.ndarray], n_classes: int, widths: tuple[int, 
 
 
 def model_sha256(model: str) -> dict[str, str]:
-    """Give the SHA-256 of the weights of a segmenter; nothing for one without weights."""
+    """Give the SHA-256 of a segmenter's card, which holds that of its weights; nothing for one without weights.
+
+    A model that is calibrated anew keeps its weights, but not its card.
+    """
     if model == "classical":
         return {}
-    return {str(model): read_card(model_folder(model)).arrays_sha256}
+    return {str(model): sha256_of(model_folder(model) / CARD_FILE)}

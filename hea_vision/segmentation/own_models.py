@@ -84,7 +84,8 @@ def train_own(out: str | os.PathLike[str], job: TrainSegmenterJob, *, say: Calla
     rng = np.random.default_rng(job.seed)
     images = [CalibrationImage(picture=p, group=n) for n, p in judged.items()]
     segmenter = calibrated(tuned.segmenter, images, rng=rng)
-    segmenter = with_familiarity(segmenter, views_of(learnt, rng), views_of(judged, rng))
+    (known, known_from), (new, new_from) = views_of(learnt, rng), views_of(judged, rng)
+    segmenter = with_familiarity(segmenter, known, new, known_from=known_from, judged_from=new_from)
     how = f"{len(judged)} pictures or parts of pictures that were held out; mean IoU over the classes"
     scores = {"held_out_iou": Score(value=tuned.after, unit="1", n=len(judged), how=how)}
     folder = _save(out, segmenter, job, scores, str(job.images))
@@ -146,12 +147,12 @@ def _settings(start: SegmenterTraining, job: TrainSegmenterJob, device: str) -> 
 
 def views_of(
     pictures: Mapping[str, LabelledImage], rng: np.random.Generator, count: int = VIEWS_FOR_FAMILIARITY
-) -> list[np.ndarray]:
-    """Cut parts of pictures, so that a few pictures tell what their kind looks like."""
+) -> tuple[list[np.ndarray], list[str]]:
+    """Cut parts of pictures, so that a few pictures tell what their kind looks like; give parts and pictures' names."""
     parts = []
-    several = list(pictures.values())
-    for k in range(count):
-        picture = several[k % len(several)]
+    names = [list(pictures)[k % len(pictures)] for k in range(count)]
+    for name in names:
+        picture = pictures[name]
         rows = np.flatnonzero((picture.labels != IGNORED).any(1))
         image = picture.image[rows[0] : rows[-1] + 1] if rows.size else picture.image
         size = [max(min(n, 64), int(n * rng.uniform(0.5, 1.0))) for n in image.shape]
@@ -159,7 +160,7 @@ def views_of(
         part = image[top : top + size[0], left : left + size[1]]
         noise = 0.2 * rng.random() * part.std() * rng.standard_normal(part.shape, dtype=np.float32)
         parts.append(np.rot90(part + noise, int(rng.integers(4))))
-    return parts
+    return parts, names
 
 
 def _save(

@@ -52,27 +52,32 @@ def describe(network: MicrographNet | PaintedNet, image: np.ndarray, *, reductio
 
     Raises InputError where all pixels are equal.
     """
-    device = next(network.parameters()).device
-    found = []
-    for window in _windows((image.shape[0], image.shape[1]), reduction):
-        try:
-            channels = network_input(reduced(image[window], reduction))
-        except InputError:
-            continue  # a window of one grey value says nothing
-        x = torch.from_numpy(padded(channels, network.stride))[None].to(device)
-        p = torch.softmax(network(x.contiguous(memory_format=torch.channels_last)).float(), 1)[0].cpu().numpy()
-        z, local = channels
-        labels = p[:, : z.shape[0], : z.shape[1]]
-        found.append([*_of_picture(z), *_of_labels(local, labels)])
-    if not found:
-        raise InputError("the image has one grey value only; wanted a micrograph")
-    return np.asarray(np.median(np.asarray(found, np.float64), axis=0))
+    shape = (image.shape[0], image.shape[1])
+    for most in (_MOST, None):  # all windows are looked at only where the evenly spread ones are flat
+        parts = (_in_window(network, image[window], reduction) for window in _windows(shape, reduction, most))
+        found = [numbers for numbers in parts if numbers is not None]
+        if found:
+            return np.asarray(np.median(np.asarray(found, np.float64), axis=0))
+    raise InputError("the image has one grey value only; wanted a micrograph")
 
 
-def _windows(shape: tuple[int, int], k: int) -> list[tuple[slice, slice]]:
+def _in_window(network: MicrographNet | PaintedNet, part: np.ndarray, reduction: int) -> list[float] | None:
+    """Give the numbers of a part of a picture; None for one grey value, which says nothing."""
+    try:
+        channels = network_input(reduced(part, reduction))
+    except InputError:
+        return None
+    x = torch.from_numpy(padded(channels, network.stride))[None].to(next(network.parameters()).device)
+    p = torch.softmax(network(x.contiguous(memory_format=torch.channels_last)).float(), 1)[0].cpu().numpy()
+    z, local = channels
+    return [*_of_picture(z), *_of_labels(local, p[:, : z.shape[0], : z.shape[1]])]
+
+
+def _windows(shape: tuple[int, int], k: int, most: int | None) -> list[tuple[slice, slice]]:
+    """Place windows evenly over a picture: up to `most` along an edge, or as many as cover it."""
     places, edge = [], WINDOW_PX * k
     for n in shape:
-        count = min(_MOST, max(1, n // edge))
+        count = -(-n // edge) if most is None else min(most, max(1, n // edge))
         # Each stands in the middle of its part of the picture, and begins where a square of `k` pixels does.
         starts = [max(0, round(((i + 0.5) * n / count - edge / 2) / k)) * k for i in range(count)]
         places.append([slice(s, min(n, s + edge)) for s in starts])

@@ -1,6 +1,6 @@
 """Finish a network that has seen virtual micrographs alone: the same for the shipped models and for those of users.
 
-Calibration, the cloud of known pictures and the score each have virtual micrographs of their own seeds, which no
+Calibration, the known pictures of the flag and the score each have virtual micrographs of their own seeds, which no
 training run draws from.
 """
 
@@ -19,7 +19,7 @@ from hea_vision.segmentation.models import TrainedSegmenter
 
 #: Seeds of the pictures for the calibration and for what is familiar; that of the score belongs to who scores.
 CALIBRATION_SEED, KNOWN_SEED = 2_000_003, 4_000_037
-#: Pictures for the calibration, pictures of the familiar cloud, and their edge in px.
+#: Pictures for the calibration, known pictures of the flag, and their edge in px.
 CALIBRATION_PICTURES, KNOWN_PICTURES, PICTURE_PX = 24, 240, 384
 
 
@@ -38,7 +38,7 @@ def finished_on_virtual(
     kind
         One of `hea_sim.microscopy.random_fields.KINDS`.
     pictures, known
-        How many calibrate and set the limit of the flag, and how many make the cloud.
+        How many calibrate, and how many more tell what is familiar.
     size_px
         Their edge.
     """
@@ -46,7 +46,7 @@ def finished_on_virtual(
     images = [CalibrationImage(picture=picture, group=str(k)) for k, picture in enumerate(drawn)]
     segmenter = calibrated(segmenter, images, rng=np.random.default_rng(CALIBRATION_SEED))
     cloud = [picture.image for picture in virtual_pictures(kind, KNOWN_SEED, known, size_px)]
-    return with_familiarity(segmenter, cloud, [picture.image for picture in drawn])
+    return with_familiarity(segmenter, cloud, [picture.image for picture in drawn], learnt=False)
 
 
 def virtual_pictures(kind: str, seed: int, count: int, size_px: int = PICTURE_PX) -> Iterator[LabelledImage]:

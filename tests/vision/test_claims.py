@@ -159,6 +159,31 @@ def test_a_fraction_that_is_claimed_speaks_of_the_specimen(alloy) -> None:
     assert "correlation area" in claim.measured.method and "error of the labels" in claim.measured.method
 
 
+def test_pores_that_are_claimed_are_those_of_the_specimen(alloy) -> None:
+    field = np.zeros((96, 96), np.uint8)
+    field[20:40, 20:40] = 1
+    known = Estimate(value=float(field.mean()), std=0.001, low=0.04, high=0.045, level=0.9, unit="area fraction")
+    labels = Segmentation(labels=field, classes={0: "matrix", 1: "pore"}, fractions={"pore": known})
+    (claim,) = crosscheck_micrograph(labels, alloy)
+    assert claim.claim == "pores" and claim.measured.value == known.value
+    assert claim.measured.std > 2 * known.std and "correlation area" in claim.measured.method
+
+
+def test_an_error_that_is_not_known_is_not_added_as_none(alloy) -> None:
+    def second(*stds: float | None) -> Estimate:
+        names = ("small precipitate", "large precipitate")
+        labels = Segmentation(
+            labels=np.zeros((9, 9), np.uint8),
+            classes={0: "matrix", 1: names[0], 2: names[1]},
+            fractions={name: Estimate(value=0.1, std=std, n=9) for name, std in zip(names, stds)},
+        )
+        (claim,) = crosscheck_micrograph(labels, alloy)
+        return claim.measured
+
+    assert second(0.02, None).std is None and second(0.02, None).value == pytest.approx(0.2)
+    assert second(0.02, 0.03).std == pytest.approx(0.05)
+
+
 def test_picture_and_pattern_are_held_against_each_other(alloy) -> None:
     def verdict(n: int, low: float) -> str:
         labels = Segmentation(

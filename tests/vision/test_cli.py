@@ -269,7 +269,8 @@ def test_an_interrupted_run_is_taken_up(folder: Path, workers: str) -> None:
         write_pattern(folder / f"scans/more{number}.xy", mixture({"A1": ("Ni", 3.52 + 0.01 * number, 1.0)}))
     settings = ("--structures", "A1,A2", "--out", "out")
     arguments = ["classify", "scans", "--model", "matcher", *settings, "--workers", workers]
-    code = "from hea_vision.cli import main; main()"
+    # A process that was itself started in the background is told to ignore Ctrl-C, and hands that on.
+    code = "from signal import *; signal(SIGINT, default_int_handler); from hea_vision.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -126,8 +126,26 @@ def test_counting_a_cut_tiling_gives_its_area_exactly(shift):
     # 10 x 10 squares with the border cut: 64 inside, 32 halves, the four corners together one; 8 + 2 halves a side.
     count = count_grains(squares(16, 10, shift=shift))
     assert (count.n_inside, count.n_cut, count.n) == (64, 32, 81.0)
-    if shift == 8:  # cut in the middle, halves are halves
-        assert planimetric_grain_size(squares(16, 10, shift=8)).mean_area.value == pytest.approx(256.0)
+    # The frame runs through the centres of the outermost pixels: from the middle of squares it spans nine of them.
+    whole = squares(16, 10)[8:-7, 8:-7]
+    assert planimetric_grain_size(whole).mean_area.value == 256.0
+
+
+@pytest.mark.parametrize("hole", [False, True], ids=["whole", "hole"])
+def test_area_per_grain_has_no_bias_however_small_the_field(hole):
+    # Over all places of a field of 15 x 15 pixels the mean count is that of the lattice on the area of the figure.
+    side = 16
+    y, x = np.mgrid[:48, :48]
+    lattice = y // side * 3 + x // side + 1
+    counts = [count_grains(lattice[r : r + 15, c : c + 15].copy()) for r in range(side) for c in range(side)]
+    assert {count.area_px for count in counts} == {14.0**2}
+    assert sum(count.n for count in counts) / len(counts) / counts[0].area_px == 1 / side**2
+    for count in counts:
+        assert count.block_area_px.sum() == count.area_px and count.block_n.sum() == pytest.approx(count.n)
+    if hole:  # what was not measured is no area: half a pixel of a side, a quarter at a corner, a pixel inside
+        field = lattice[:15, :15].copy()
+        field[0, 0] = field[0, 5] = field[7, 7] = -1
+        assert count_grains(field).area_px == 14.0**2 - 0.25 - 0.5 - 1.0
 
 
 @pytest.mark.parametrize("bricks", [False, True], ids=["squares", "bricks"])

@@ -343,9 +343,94 @@ def test_what_segment_wrote_measures_as_what_segment_gave(
 
 def test_results_that_are_none_of_segment_are_named(tmp_path: Path) -> None:
     write_labels(tmp_path / "seg/labels/a.tif", precipitates(0))
-    (tmp_path / "seg/results.json").write_text('{"results": [{"labels": "labels/a.tif", "fractions": [1]}]}')
+    (tmp_path / "seg/results.json").write_text("no JSON")
     code, _, error = hea("measure", "seg", "--out", "out", cwd=tmp_path)
     assert code == 1 and "no results of hea segment" in error
+
+
+FOREIGN = {
+    "a number a class": ({"small precipitate": 0.1, "large precipitate": 0.2}, True),
+    "a list": ([1], True),
+    "unknown keys": ({"small precipitate": {"value": 0.1, "sigma": 0.2}}, True),
+    "no class": ({}, False),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_fractions_that_are_no_estimates_are_passed_over(tmp_path: Path, case: str) -> None:
+    fractions, noted = FOREIGN[case]
+    field = precipitates(0)
+    write_labels(tmp_path / "seg/labels/a.tif", field)
+    rows = [{"labels": "labels/a.tif", "fractions": fractions}, {"labels": 3, "fractions": {}}, "a row"]
+    (tmp_path / "seg/results.json").write_text(json.dumps({"results": rows}))
+    code, text, error = hea("measure", "seg", "--out", "out", "--json", cwd=tmp_path)
+    assert code == 0, error
+    (row,) = json.loads(text)["results"]
+    assert row["estimates"] == json.loads(json.dumps(to_jsonable(hv.measure(field).estimates)))
+    assert ("the error of its labels is not known" in row["notes"]) == noted
+
+
+@pytest.mark.parametrize("written", ["[]", "3", '{"results": {"labels": 1}}'])
+def test_documents_that_are_no_results_say_nothing_of_labels(tmp_path: Path, written: str) -> None:
+    write_labels(tmp_path / "seg/labels/a.tif", precipitates(0))
+    (tmp_path / "seg/results.json").write_text(written)
+    code, _, error = hea("measure", "seg", "--out", "out", cwd=tmp_path)
+    assert code == 0, error
+
+
+def test_rows_are_measured_again_once_what_lies_beside_the_labels_changes(tmp_path: Path) -> None:
+    fields = {name: precipitates(seed) for seed, name in enumerate("ab")}
+    for name, field in fields.items():
+        write_labels(tmp_path / f"seg/labels/{name}.tif", field)
+
+    def say(**stds: float) -> None:
+        rows = [
+            {"labels": f"labels/{n}.tif", "fractions": {"small precipitate": said(fields[n].labels, 1, std)}}
+            for n, std in stds.items()
+        ]
+        (tmp_path / "seg/results.json").write_text(json.dumps(to_jsonable({"results": rows})))
+
+    def journal() -> list[str]:
+        path = tmp_path / "out/journal.jsonl"
+        return [Path(json.loads(line)["input"]).stem for line in path.read_text().splitlines()] if path.exists() else []
+
+    def again() -> tuple[list[str], list[dict]]:
+        before = len(journal())
+        code, text, error = hea("measure", "seg", "--out", "out", "--json", cwd=tmp_path)
+        assert code == 0, error
+        return journal()[before:], json.loads(text)["results"]
+
+    say(a=0.02, b=0.02)
+    assert again()[0] == ["a", "b"] and again()[0] == []
+    say(a=0.02, b=0.03)
+    done, rows = again()
+    name = "small precipitate: area fraction of this field"
+    assert done == ["b"] and [row["estimates"][name]["std"] for row in rows] == [0.02, 0.03]
+    write_instances(tmp_path / "seg/instances/a.tif", (fields["a"].labels > 0).astype(int))
+    assert again()[0] == ["a"]
+    (tmp_path / "seg/objects").mkdir()
+    (tmp_path / "seg/objects/b.csv").write_text("input\n")
+    assert again()[0] == ["b"] and again()[0] == []
+
+
+def test_a_folder_for_tables_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    write_labels(tmp_path / "seg/labels/a.tif", precipitates(0))
+    (tmp_path / "seg/results.json").write_text("{}")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/measured").write_text("a file")
+    code, _, error = hea("measure", "seg", "--out", "out", cwd=tmp_path)
+    assert code == 2 and "wanted a writable --out folder" in error and error.count("\n") == 1
+
+
+def test_rows_of_an_earlier_form_are_not_taken_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for form, lines in ((1, 3), (1, 3), (2, 6)):
+        monkeypatch.setattr("hea_vision.measurement.measure_files.MEASURE_ROWS", form)
+        code, _, error = hea("measure", "in", "--out", "out", cwd=folder)
+        assert code == 0, error
+        assert len((folder / "out/journal.jsonl").read_text().splitlines()) == lines
+    # The number is one of the key alone: settings that were written can be given back.
+    code, _, error = hea("measure", "in", "--out", "again", "--config", "out/run.toml", cwd=folder)
+    assert code == 0, error
 
 
 def test_a_wrong_call_says_so(folder: Path) -> None:

@@ -217,6 +217,16 @@ def test_saltykov_gives_back_the_number_of_spheres_of_several_sizes_within_its_e
     assert np.std(errors) == pytest.approx(1.0, abs=0.13) and 274 <= np.sum(np.abs(errors) < 1.96) <= 296
 
 
+def test_no_section_bounds_the_number_of_spheres():
+    e = spheres_per_volume(np.zeros(3), area=1000.0, width=2.0, unit="um")
+    assert (e.value, e.std, e.low, e.n, e.unit) == (0.0, None, 0.0, 0, "1/um3")
+    # The smallest spheres, of diameter `width`, are met least: N_V = N_A / width; 3.69 is the bound of a count of none.
+    assert e.high == pytest.approx(3.69 / 1000.0 / 2.0, rel=0.01)
+    for k in range(3):
+        one = spheres_per_volume(np.eye(3)[k], area=1000.0, width=2.0, unit="um")
+        assert one.value <= e.high
+
+
 def test_sphere_diameter_from_sections():
     rng = np.random.default_rng(2)
     sections = 10 * np.sqrt(1 - rng.random(100_000) ** 2)

@@ -26,7 +26,8 @@ from hea_vision.segmentation import segment_classical
 from .drawn_pictures import write_picture
 from .test_cli import hea, hea_alone
 
-RUN = "from hea_vision.cli import main; main()"
+# A process that was itself started in the background is told to ignore Ctrl-C, and hands that on.
+RUN = "from signal import *; signal(SIGINT, default_int_handler); from hea_vision.cli import main; main()"
 
 
 @pytest.fixture
@@ -151,6 +152,15 @@ def test_a_folder_of_bad_files_has_a_report_too(folder: Path) -> None:
     assert run.returncode == 1 and len(run.stderr.strip().splitlines()) == 2 + 2  # two of progress
     assert "x.txt" in (folder / "out/report.html").read_text()
     assert json.loads((folder / "out/results.json").read_text())["results"] == []
+
+
+def test_rows_of_an_earlier_form_are_not_taken_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for form, lines in ((1, 3), (1, 3), (2, 6)):
+        monkeypatch.setattr("hea_vision.micrograph_work.SEGMENT_ROWS", form)
+        results(hea("segment", "in", "--out", "out", "--json", cwd=folder))
+        assert len((folder / "out/journal.jsonl").read_text().splitlines()) == lines
+    # The number is one of the key alone: settings that were written can be given back.
+    results(hea("segment", "in/0.tif", "--out", "again", "--config", "out/run.toml", "--json", cwd=folder))
 
 
 def test_results_among_the_inputs_are_not_inputs(folder: Path) -> None:

@@ -179,6 +179,32 @@ def test_a_segmenter_tells_its_own_kind_from_another():
 def test_parts_of_few_pictures_know_what_they_are_parts_of():
     parts = [cloudy(s % 4) + 0.01 * cloudy(s) for s in range(16)]
     apart = with_familiarity(tiny_segmenter(2), parts, parts[:4])
-    together = with_familiarity(tiny_segmenter(2), parts, parts[:4], known_pictures=4, judged_pictures=4)
+    names = ["a", "b", "c", "d"]
+    together = with_familiarity(
+        tiny_segmenter(2), parts, parts[:4], known_from=[names[k % 4] for k in range(len(parts))], judged_from=names
+    )
     np.testing.assert_array_equal(apart.familiarity.weights, together.familiarity.weights)
     assert together.familiarity.limit > apart.familiarity.limit  # a picture of which no part was seen looks stranger
+
+
+def test_only_pictures_not_learnt_from_set_the_limit():
+    rng = np.random.default_rng(0)
+    known = rng.standard_normal((40, 4))
+    known[:20] *= 0.2  # what a network has learnt from looks calmer
+    strange = 4 + rng.standard_normal((40, 4))
+    judged = np.arange(40) >= 20
+    fits = [Familiarity.fit(known, strange, limit_from=which) for which in (judged, None, ~judged)]
+    assert fits[0].limit > fits[2].limit
+    new = [fits[0].distance(x) > 1 for x in rng.standard_normal((200, 4))]
+    assert np.mean(new) < 0.12
+    with pytest.raises(InputError, match="sets the limit"):
+        Familiarity.fit(known, strange, limit_from=np.zeros(40, bool))
+
+
+def test_a_picture_that_is_flat_in_the_middle_is_described_all_the_same():
+    image = np.zeros((640, 640), np.float32)
+    image[:60, :60] = cloudy(1, (60, 60))
+    numbers = describe(tiny_segmenter(2).network, image)
+    assert np.isfinite(numbers).all()
+    with pytest.raises(InputError, match="one grey value"):
+        describe(tiny_segmenter(2).network, np.zeros((640, 640), np.float32))

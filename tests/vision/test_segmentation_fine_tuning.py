@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from hea_sim.errors import InputError
+from hea_sim.records import Micrograph
 from hea_vision.segmentation import fine_tuning
 from hea_vision.segmentation.examples import LabelledImage
 from hea_vision.segmentation.fine_tuning import fine_tune, hold_out, mean_iou
+from hea_vision.segmentation.labelling import segment_with
 from hea_vision.segmentation.partial_labels import IGNORED
 from hea_vision.segmentation.training import SegmenterTraining
-from tests.vision.tiny_networks import WIDTHS, blobs, save_tiny, tiny_segmenter
+from tests.vision.tiny_networks import WIDTHS, blobs, cloudy, save_tiny, tiny_segmenter
 
 CLASSES = {0: "matrix", 1: "second phase"}
 SETTINGS = SegmenterTraining(
@@ -115,6 +117,19 @@ def test_other_classes_get_a_head_of_their_own(start, tmp_path):
     classes = {0: "matrix", 1: "second phase", 2: "crack"}
     made = fine_tune(tmp_path, {"a": picture()}, start=start, name="three", classes=classes, settings=QUICK)
     assert made.before is None and made.improved and made.segmenter.network.n_classes == 3
+
+
+@pytest.mark.parametrize("names", [("matrix", "pore"), ("matrix", "sigma", "pore")])
+def test_own_classes_are_areas_whatever_the_start_was_for(tmp_path, names):
+    classes = {0: "matrix", 1: "small precipitate", 2: "large precipitate"}
+    start = save_tiny(tmp_path / "start", tiny_segmenter(3, task="precipitates", classes=classes))
+    own = dict(enumerate(names))
+    shown = picture()
+    shown = replace(shown, classes={n: names[n] for n in shown.classes})
+    made = fine_tune(tmp_path / "run", {"a": shown}, start=str(start), name="own", classes=own, settings=QUICK)
+    found = segment_with(made.segmenter, Micrograph(image=cloudy(7)))
+    assert made.segmenter.task == "areas" and dict(found.classes) == own
+    assert set(np.unique(found.labels)) <= set(own)
 
 
 def test_reduction_reduces_what_is_learnt_and_asked(start, tmp_path):

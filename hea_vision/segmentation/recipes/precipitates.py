@@ -55,10 +55,8 @@ def make(out: Path, data: Path, settings: SegmenterTraining) -> tuple[TrainedSeg
         CalibrationImage(picture=p, group="virtual") for p in virtual_pictures("precipitates", _CALIBRATION_SEED, 12)
     ]
     segmenter = calibrated(replace(tuned.segmenter, name=NAME), images, rng=rng)
-    segmenter = with_familiarity(
-        segmenter, views_of(learn, rng, 96), views_of({**ni, **cr}, rng, 48),
-        known_pictures=len(learn), judged_pictures=len(ni) + len(cr),
-    )  # fmt: skip
+    (known, known_from), (new, new_from) = views_of(learn, rng, 96), views_of({**ni, **cr}, rng, 48)
+    segmenter = with_familiarity(segmenter, known, new, known_from=known_from, judged_from=new_from)
     scores = {
         "start_iou": float("nan") if tuned.before is None else tuned.before,
         "ni_validation_iou": mean_iou(segmenter, ni),
