@@ -12,7 +12,6 @@ _NAMES = {
     "Finding": "audit_labels",
     "GradientSettings": "gradient",
     "LinearFit": "linear",
-    "LinearModel": "rows",
     "Range": "selection",
     "Tolerance": "weights",
     "TrainingStructure": "structures",

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from hea_sim.errors import InputError, unknown_name
-from hea_sim.potentials.contract import SitePotential, SumModel
+from hea_sim.potentials.contract import LinearModel, SitePotential, SumModel
 from hea_sim.potentials.fitting.job import FitPotentialJob
 from hea_sim.potentials.fitting.linear import EnergyVariance
-from hea_sim.potentials.fitting.rows import LinearModel
 
 #: Names of the arrays that hold the uncertainty beside those of the model.
 _SPREAD, _CALIBRATION = "energy_spread", "energy_calibration"

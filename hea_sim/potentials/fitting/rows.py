@@ -18,13 +18,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from hea_sim.documents import write_atomic
 from hea_sim.errors import InputError
-from hea_sim.potentials.environment import Environment, find_neighbours
+from hea_sim.potentials.contract import LinearModel
+from hea_sim.potentials.environment import find_neighbours
 from hea_sim.potentials.fitting.structures import TrainingStructure
 
 KINDS = ("energy", "force", "stress")
@@ -32,31 +33,6 @@ Model = TypeVar("Model", bound="LinearModel")
 #: Blocks of triangles above this are refused, in bytes.
 LARGEST_MEMORY = 6e9
 _ATOMS_AT_ONCE = 128
-
-
-class LinearModel(Protocol):
-    """A site model that is linear in its coefficients (features,)."""
-
-    @property
-    def elements(self) -> tuple[str, ...]:
-        """Chemical symbols."""
-
-    @property
-    def cutoff_A(self) -> float:
-        """Distance beyond which atoms do not see each other."""
-
-    @property
-    def n_features(self) -> int:
-        """Number of coefficients."""
-
-    def design(self, environment: Environment) -> Any:
-        """Give what each coefficient, at 1 eV, adds: a `hea_sim.potentials.mtp.Design`."""
-
-    def with_coefficients(self, coefficients: np.ndarray) -> Any:
-        """Give the same model with other coefficients."""
-
-    def site_terms(self, environment: Environment) -> tuple[np.ndarray, np.ndarray]:
-        """Give site energies and their gradients."""
 
 
 class Block(NamedTuple):

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from hea_sim.potentials.contract import LinearModel
 from hea_sim.potentials.fitting.families import new_model, repulsion_of
 from hea_sim.potentials.fitting.job import FitPotentialJob
 from hea_sim.potentials.fitting.linear import LinearFit, errors_of, fit_linear, fit_reweighted
-from hea_sim.potentials.fitting.rows import LinearModel, Rows, build_rows
+from hea_sim.potentials.fitting.rows import Rows, build_rows
 from hea_sim.potentials.fitting.selection import Choice, Range, Search, search_settings
 from hea_sim.potentials.fitting.sparse import lasso_path
 from hea_sim.potentials.fitting.structures import TrainingStructure
