@@ -19,7 +19,7 @@ from hea_sim.potentials.environment import Environment, find_neighbours
 from hea_sim.potentials.zhou import METALS, density, embedding_energy_eV, pair_energy_eV, zhou_eam, zhou_tables
 
 ALLOY = ("Ni", "Co", "Al", "W")
-#: Cohesive energies (eV) that the potentials were fitted to.
+#: Cohesive energies (eV) that the potentials were fitted to, as commonly quoted; not read off the paper's own table.
 COHESIVE_EV = {
     "Cu": 3.54, "Ag": 2.85, "Au": 3.93, "Ni": 4.45, "Pd": 3.91, "Pt": 5.77, "Al": 3.58, "Pb": 2.02,
     "Fe": 4.29, "Mo": 6.81, "Ta": 8.09, "W": 8.76, "Mg": 1.55, "Co": 4.41, "Ti": 4.87, "Zr": 6.36,

@@ -260,7 +260,7 @@ class _Run:
 
     def restore(self, path: Path) -> None:
         """Read the state back; refuse that of another run."""
-        kept = torch.load(path, weights_only=True)
+        kept = torch.load(path, map_location=next(self.module.parameters()).device, weights_only=True)
         if kept["identity"] != self.identity:
             raise InputError(f"{path} belongs to another fit; remove it or choose another folder")
         self.module.load_state_dict(kept["module"])
