@@ -15,6 +15,7 @@ _NAMES = {
     "forecast": "forecasting",
     "list_models": "registry.cards",
     "load_lattice_model": "lattice.pairs",
+    "load_potential": "potentials.loading",
     "powder_lines": "diffraction.powder",
     "powder_pattern": "diffraction.powder",
     "prototype_from_cif": "crystals",

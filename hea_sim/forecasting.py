@@ -1,25 +1,29 @@
 """What simulation and rules expect of an alloy, in the form that a measurement can be held against.
 
 An alloy with a shipped lattice model is simulated; one without gets its phase from the rules and its volume from the
-elements, and says so. A lattice Monte Carlo cannot predict its own lattice: that phase is an input.
+elements, and says so. A lattice Monte Carlo cannot predict its own lattice: that phase is an input. With a potential,
+small cells of the alloy are relaxed: the volume is then theirs, and elastic constants and the energy of mixing join.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.crystals import Crystal, atoms_per_cell
-from hea_sim.errors import HEAError
+from hea_sim.elements import elemental_state
+from hea_sim.errors import HEAError, InputError
 from hea_sim.records import Estimate, Simulation
 
 if TYPE_CHECKING:
     from hea_sim.diffraction.radiation import Radiation
     from hea_sim.lattice.pairs import PairModel
+    from hea_sim.mechanics.alloy import AlloyMechanics
+    from hea_sim.potentials.choice import ChosenPotential, PotentialRecord
     from hea_sim.properties.rules import CompositionOpinion
 
 #: Temperatures through which a cell is cooled before it is sampled, K.
@@ -30,6 +34,8 @@ ORDERED_ABOVE = 0.3
 STRUCTURE_CHANGE_OF_VOLUME = 0.01
 #: A model whose error on differences between arrangements exceeds this share of their spread predicts no order.
 UNRELIABLE_ABOVE = 0.5
+#: Arrangements that are relaxed with a potential.
+RELAXED_CELLS = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +44,9 @@ class Forecast:
 
     `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the rules; `volume_A3` per atom with
     the model's own std, for atoms on `volume_lattice` (empty: averaged over structures); `order_sets` what the
-    simulated cell shows, both kinds where its model cannot tell, empty without a simulation.
+    simulated cell shows, both kinds where its model cannot tell, empty without a simulation. Where a `potential` was
+    used, `mechanics` holds what it makes of small relaxed cells, whose volume is then `volume_A3`, and
+    `compared_volumes_A3` what was expected without it, by source.
     """
 
     alloy: str
@@ -52,6 +60,9 @@ class Forecast:
     order_sets: Sequence[Sequence[str]] = ()
     order_parameter: Estimate | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    potential: PotentialRecord | None = None
+    mechanics: AlloyMechanics | None = None
+    compared_volumes_A3: Mapping[str, Estimate] = field(default_factory=dict)
 
     @classmethod
     def of(cls, simulation: Simulation) -> Forecast:
@@ -98,8 +109,10 @@ def forecast(
     size: int = 10,
     seed: int = 0,
     simulate: bool = True,
+    potential: Any = None,
+    potential_species: Sequence[str] | None = None,
 ) -> Forecast:
-    """Expect phases, volume and order of an alloy.
+    """Expect phases, volume and order of an alloy; with a potential, its energy of mixing and elastic constants too.
 
     Parameters
     ----------
@@ -110,21 +123,47 @@ def forecast(
     size
         Conventional cells along each edge of the simulated cell.
     simulate
-        False leaves the Monte Carlo out; the volume then is that of a random alloy.
+        False leaves the Monte Carlo out; the volume then is that of a random alloy, and no elastic constants are
+        computed.
+    potential
+        None or "none": no potential. "recommended": the shipped one that is recommended for these elements, where one
+        is. Else whatever `hea_sim.potentials.choice.choose_potential` takes: a name, a file, a potential.
+    potential_species
+        Elements in the order in which a published file numbers them.
+
+    Raises
+    ------
+    InputError
+        Where the potential that was asked for lacks an element of the alloy.
     """
-    from hea_sim.lattice import model_for, predict_lattice_parameter
-    from hea_sim.properties import first_opinion
+    from hea_sim.lattice import model_for
+    from hea_sim.potentials.choice import RECOMMENDED_ONE, choose_potential
 
     composition = Composition.parse(alloy)
+    chosen = choose_potential(potential, composition, species=potential_species)
     model = model_for(composition)
+    at_K = (equilibration_temperature_K, measurement_temperature_K)
     if model is not None and simulate:
-        return Forecast.of(
-            _simulate(composition, model, equilibration_temperature_K, measurement_temperature_K, size, seed)
-        )
+        expected = Forecast.of(_simulate(composition, model, *at_K, size, seed))
+    else:
+        expected = _without_simulation(composition, model, measurement_temperature_K)
+    if chosen is not None:
+        return _relaxed(expected, composition, model if simulate else None, chosen, *at_K, seed, elastic=simulate)
+    if isinstance(potential, str) and potential == RECOMMENDED_ONE:
+        note = f"no potential is shipped for {composition.formula}: nothing is said of its elastic constants"
+        expected = replace(expected, notes=(*expected.notes, note))
+    return expected
+
+
+def _without_simulation(composition: Composition, model: PairModel | None, measured_at_K: float) -> Forecast:
+    """Expect what the rules say, and the volume of a random alloy."""
+    from hea_sim.lattice import predict_lattice_parameter
+    from hea_sim.properties import first_opinion
+
     opinion = first_opinion(composition)
     notes = list(_notes(opinion))
     if model is None:
-        volume, source = _elemental_volume(composition, measurement_temperature_K)
+        volume, source = _elemental_volume(composition, measured_at_K)
         if volume is None:
             notes.append(f"no volume is expected for {composition.formula}: {source}")
         notes.append(
@@ -132,7 +171,7 @@ def forecast(
             " the elements (Vegard), its order from nowhere"
         )
     else:
-        lattice_A = predict_lattice_parameter(model, composition, None, temperature_K=measurement_temperature_K)
+        lattice_A = predict_lattice_parameter(model, composition, None, temperature_K=measured_at_K)
         volume = _per_atom(lattice_A, model.lattice)
         source = f"random alloy, {model.name}"
     return Forecast(
@@ -147,6 +186,72 @@ def forecast(
     )
 
 
+def _relaxed(
+    expected: Forecast,
+    composition: Composition,
+    model: PairModel | None,
+    chosen: ChosenPotential,
+    equilibrated_at_K: float,
+    measured_at_K: float,
+    seed: int,
+    *,
+    elastic: bool,
+) -> Forecast:
+    """Relax small cells with a potential and take their volume; where that fails, say why and keep what there was.
+
+    The cells are annealed where there is a lattice model, else random.
+    """
+    from hea_sim.mechanics.alloy import relaxed_alloy
+    from hea_sim.sampling.arrangements import small_cells
+
+    name = chosen.record.name
+    try:
+        structure = expected.volume_lattice or _cubic_lattice(composition, expected.phase_sets)
+        cells = small_cells(
+            composition,
+            structure,
+            n=RELAXED_CELLS if len(composition) > 1 else 1,
+            seed=seed,
+            model=model,
+            temperatures_K=_ladder(equilibrated_at_K),
+        )
+        found = relaxed_alloy(
+            cells,
+            chosen.potential,
+            structure=structure,
+            elastic=elastic,
+            energy_error_eV_per_atom=chosen.record.energy_error_eV_per_atom,
+        )
+        volume = _per_atom(found.lattice_parameter_at(measured_at_K), structure)
+    except HEAError as error:
+        note = f"potential {name} was not used for {composition.formula}: {error}"
+        return replace(expected, potential=chosen.record, notes=(*expected.notes, note))
+    before = {} if expected.volume_A3 is None else {expected.volume_source: expected.volume_A3}
+    return replace(
+        expected,
+        volume_A3=volume,
+        volume_source=f"{'random' if model is None else 'annealed'} cells relaxed with {name}",
+        volume_lattice=structure,
+        potential=chosen.record,
+        mechanics=found,
+        compared_volumes_A3=before,
+        notes=(*expected.notes, *found.notes),
+    )
+
+
+def _cubic_lattice(composition: Composition, phase_sets: Sequence[Sequence[str]]) -> str:
+    """Choose the lattice on which an alloy without a lattice model is relaxed: the one cubic phase that rules leave."""
+    if len(composition) == 1:
+        structures = {elemental_state(composition.elements[0]).structure}
+    else:
+        structures = {s[0] for s in phase_sets if len(s) == 1}
+    cubic = sorted(structures & {"A1", "A2"})
+    if len(cubic) != 1:
+        left = " or ".join(sorted(structures)) or "no single phase"
+        raise InputError(f"{composition.formula} may be {left}; wanted one of A1 and A2, for which cells are made")
+    return cubic[0]
+
+
 def _notes(opinion: CompositionOpinion) -> tuple[str, ...]:
     reasons = opinion.domain.get("reasons", [])
     outside = [f"outside the domain of the rules: {'; '.join(reasons)}"] if reasons else []
@@ -159,15 +264,18 @@ def _simulate(
     """Anneal down to the temperature at which the arrangement was frozen in."""
     from hea_sim.sampling import anneal
 
-    ladder = [t for t in ANNEALING_LADDER_K if t > temperature_K]
     return anneal(
         composition,
         model,
         size=(size, size, size),
-        temperatures_K=[*ladder, temperature_K],
+        temperatures_K=_ladder(temperature_K),
         seed=seed,
         measured_at_K=measured_at_K,
     )
+
+
+def _ladder(temperature_K: float) -> list[float]:
+    return [*(t for t in ANNEALING_LADDER_K if t > temperature_K), temperature_K]
 
 
 def _elemental_volume(composition: Composition, temperature_K: float) -> tuple[Estimate | None, str]:

@@ -15,9 +15,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from hea_sim.alloy import Composition
+from hea_sim.alloy import Composition, parse_elements
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import HEAError, InputError, MissingFileError
+from hea_sim.potentials.choice import RECOMMENDED_ONE, potential_files
 from hea_vision.io._axes import checked_axis
 from hea_vision.xrd.classify import DEFAULT_LABELLER
 
@@ -122,7 +123,10 @@ class Campaign(StrictJob):
     """Describe one specimen and its evidence.
 
     `controls` are alloys that the same evidence is held against; `synthetic` marks evidence made by this project's
-    own forward models, whose agreement is assumed.
+    own forward models, whose agreement is assumed. `potential` relaxes cells of the alloy: "recommended" takes the
+    shipped one that is recommended for its elements, where there is one, "none" leaves it out; else a name, a model
+    folder or a published file, relative to that of the campaign. `potential_species` are the elements in the order in
+    which an .mtp file numbers them.
     """
 
     name: str
@@ -139,6 +143,8 @@ class Campaign(StrictJob):
     structure: tuple[StructureEntry, ...] = ()
     pattern_labeller: str = DEFAULT_LABELLER
     segmenter: str = "classical"
+    potential: str = RECOMMENDED_ONE
+    potential_species: tuple[str, ...] = ()
     cell_size: int = Field(default=10, ge=4, le=64)
     seed: int = Field(default=0, ge=0)
     suggestions: int = Field(default=4, ge=1, le=50)
@@ -148,6 +154,19 @@ class Campaign(StrictJob):
     def _alloy_is_readable(cls, value: str) -> str:
         Composition.parse(value)
         return value
+
+    @field_validator("potential_species")
+    @classmethod
+    def _species_are_elements(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return parse_elements(" ".join(value)) if value else ()
+
+    @model_validator(mode="after")
+    def _numbered_species_are_named(self) -> Campaign:
+        if Path(self.potential).suffix == ".mtp" and not self.potential_species:
+            raise InputError(
+                f"potential {self.potential} numbers its species; add potential_species = ['Nb', ...] in that order"
+            )
+        return self
 
     @field_validator("controls")
     @classmethod
@@ -164,7 +183,8 @@ class Campaign(StrictJob):
         )
         calibrations = dict.fromkeys(e.calibration for e in self.pattern if e.calibration)
         eds = dict.fromkeys(file for e in self.eds for file in e.files)
-        return (*dict.fromkeys((*(file for group in groups for file in group), *eds)), *calibrations)
+        potential = (path.as_posix() for path in potential_files(self.potential))
+        return (*dict.fromkeys((*(file for group in groups for file in group), *eds)), *calibrations, *potential)
 
 
 def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:

@@ -198,6 +198,9 @@ def _volume_of_mixture(
 
 def _order_claims(call: PatternCall, expected: Forecast, synthetic: bool, common: dict[str, Any]) -> list[Evidence]:
     out = []
+    # Where a potential gave the volume, the order still is that of the Monte Carlo.
+    simulated = expected.simulation
+    source = f"simulated cell, {simulated.model}" if simulated else expected.volume_source
     for test in call.order:
         name, ordered = str(test["phase"]), str(test["ordered"])
         measured = [[ordered]] if test["detected"] else [[name]] if test["excluded"] else [[name], [ordered]]
@@ -205,7 +208,7 @@ def _order_claims(call: PatternCall, expected: Forecast, synthetic: bool, common
             **common,
             "claim": f"order of {name}",
             "kind": "order",
-            "predicted_source": expected.volume_source,
+            "predicted_source": source,
         }
         if not expected.order_sets:
             reason = f"{test['reason']}; nothing was simulated that predicts order"

@@ -16,16 +16,17 @@ from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, versions, write_atomic, write_json
 from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
 from hea_sim.forecasting import Forecast, forecast
+from hea_sim.potentials.choice import ChosenPotential, choose_potential
 from hea_sim.records import Estimate, Evidence, Micrograph, Pattern, PatternCall, Provenance, Segmentation
 from hea_sim.registry.cards import CARD_FILE
 from hea_vision.batch import make_folder
 from hea_vision.campaign import (
-    CAMPAIGN_FILE,
     Campaign,
     EdsEntry,
     MicrographEntry,
     PatternEntry,
     StructureEntry,
+    load_job,
     read_campaign,
 )
 from hea_vision.claims import (
@@ -36,6 +37,7 @@ from hea_vision.claims import (
     fundamental_sets,
     wrong_phase_control,
 )
+from hea_vision.unchecked import list_unchecked
 
 if TYPE_CHECKING:
     from hea_sim.properties.suggest import Suggestion
@@ -60,6 +62,7 @@ class LoopResult:
     compositions: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     segregation: dict[str, Segregation] = field(default_factory=dict)
     structures: dict[str, Estimate] = field(default_factory=dict)
+    potential: ChosenPotential | None = None
     expected: Forecast | None = None
     alternatives: list[Forecast] = field(default_factory=list)
     claims: list[Evidence] = field(default_factory=list)
@@ -76,6 +79,8 @@ def run_loop(
     *,
     config: str | os.PathLike[str] | None = None,
     seed: int | None = None,
+    potential: str | None = None,
+    potential_species: Sequence[str] | None = None,
     say: Say = lambda _: None,
 ) -> LoopResult:
     """Run the loop on a folder and, where `out` is given, write report.html, results.json and run.toml there.
@@ -88,6 +93,8 @@ def run_loop(
         Another campaign file; its paths stay relative to the folder.
     seed
         Replaces the campaign's seed.
+    potential, potential_species
+        Replace the campaign's potential, and the order in which its file numbers the elements.
     say
         Called with a line as each station begins.
 
@@ -97,13 +104,16 @@ def run_loop(
         Where the campaign itself is not usable; single bad files become failures of the result.
     """
     campaign = read_campaign(folder, config)
-    if seed is not None:
-        campaign = campaign.model_copy(update={"seed": seed})
+    given = {"seed": seed, "potential": potential, "potential_species": potential_species}
+    if flags := {key: value for key, value in given.items() if value is not None}:
+        campaign = load_job(Campaign, campaign.model_dump() | flags, "hea loop")
     result = LoopResult(campaign=campaign, folder=Path(folder), out=None if out is None else Path(out))
+    result.potential = campaign_potential(campaign, result.folder)  # a wrong name is said before the work begins
     if out is not None:
         make_folder(out)
     observe(result, say)
-    say(f"simulate {campaign.alloy} and {len(campaign.controls)} controls")
+    with_potential = f", relax cells with {result.potential.record.name}" if result.potential else ""
+    say(f"simulate {campaign.alloy} and {len(campaign.controls)} controls{with_potential}")
     predict(result)
     say("cross-check")
     compare(result)
@@ -169,6 +179,21 @@ def _segmenter(result: LoopResult, image: MicrographEntry) -> str:
     return str(inside) if (inside / CARD_FILE).is_file() else name
 
 
+def campaign_potential(campaign: Campaign, folder: Path) -> ChosenPotential | None:
+    """Choose the campaign's potential; a model folder or a file may lie in its folder.
+
+    Raises
+    ------
+    InputError, MissingFileError
+        Where there is no such potential, or it lacks an element of the alloy.
+    """
+    name = campaign.potential
+    place = folder / name
+    inside = place.is_file() or (place / CARD_FILE).is_file()
+    alloy = Composition.parse(campaign.alloy)
+    return choose_potential(str(place) if inside else name, alloy, species=campaign.potential_species or None)
+
+
 def _keyed(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
     """Name each entry by its file; a file that is named again, with another crop say, gets a number."""
     seen: Counter[str] = Counter()
@@ -218,15 +243,24 @@ def _cell_volume(path: Path, entry: StructureEntry) -> Estimate:
 
 
 def predict(result: LoopResult) -> None:
-    """Forecast the campaign's alloy by simulation, and its controls without."""
-    campaign = result.campaign
+    """Forecast the campaign's alloy by simulation, and its controls without.
+
+    Controls whose elements the potential knows are relaxed with it too, as random cells.
+    """
+    campaign, chosen = result.campaign, result.potential
     expect = partial(
         forecast,
         equilibration_temperature_K=campaign.equilibration_temperature_K,
         measurement_temperature_K=campaign.measurement_temperature_K,
     )
-    result.expected = expect(campaign.alloy, size=campaign.cell_size, seed=campaign.seed)
-    result.alternatives = [expect(alloy, simulate=False) for alloy in campaign.controls]
+    # Where none is shipped for the alloy, the forecast says so.
+    potential = campaign.potential if chosen is None else chosen
+    result.expected = expect(campaign.alloy, size=campaign.cell_size, seed=campaign.seed, potential=potential)
+    known = set(chosen.record.elements) if chosen else set()
+    result.alternatives = [
+        expect(alloy, simulate=False, potential=chosen if set(Composition.parse(alloy)) <= known else None)
+        for alloy in campaign.controls
+    ]
 
 
 def compare(result: LoopResult) -> None:
@@ -259,7 +293,7 @@ def compare(result: LoopResult) -> None:
             synthetic=campaign.synthetic,
         )
     result.controls = _controls(result, expected)
-    result.unchecked = _unchecked(result)
+    result.unchecked = list_unchecked(result)
 
 
 def _contents_by_eds(result: LoopResult) -> dict[str, dict[str, Estimate]]:
@@ -296,53 +330,6 @@ def _controls(result: LoopResult, expected: Forecast) -> list[Evidence]:
     return [c for c in out if c.kind in ("phase", "lattice")]
 
 
-def _unchecked(result: LoopResult) -> list[str]:
-    """Say what could not be checked, and why."""
-    campaign, expected = result.campaign, result.expected
-    out = []
-    if not campaign.pattern:
-        out.append("phase, lattice parameter and order: the campaign has no diffraction pattern")
-    if not campaign.micrograph:
-        out.append("second phases and pores: the campaign has no micrograph")
-    if result.segregation:
-        out.append("segregation: nothing predicts it; a lattice Monte Carlo at one temperature knows no solidification")
-    if not campaign.composition and not any(s.quantified for s in result.segregation.values()):
-        out.append("composition: the campaign has no measured composition; the nominal one is taken")
-    if not campaign.controls:
-        out.append("controls: the campaign names no other alloys, so no claim can be told apart from an alternative")
-    if expected is not None:
-        out += [note for note in expected.notes if "no lattice model" in note]
-    for name, (micrograph, labels) in result.images.items():
-        if micrograph.pixel_size_nm is None:
-            out.append(f"sizes in {name}: neither the file nor the campaign gives a pixel size")
-        if labels.unfamiliar:
-            out.append(f"{name}: unlike the pictures that '{labels.model}' knows; look at its labels first")
-        elif labels.unfamiliar is None and labels.model != "classical":
-            out.append(f"{name}: '{labels.model}' has no flag to tell whether it knows such pictures")
-    unused = _unused_files(result.folder, {Path(f) for f in campaign.files}, result.out)
-    if unused:
-        out.append(
-            f"{len(unused)} files that the campaign does not name: {', '.join(unused[:8])}"
-            + (" ..." if unused[8:] else "")
-        )
-    return out
-
-
-def _unused_files(folder: Path, named: set[Path], out: Path | None) -> list[str]:
-    """List files of the folder that the campaign does not name; hidden ones and the loop's own results are left out."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        here = Path(place)
-        folders[:] = sorted(
-            d for d in folders if not d.startswith(".") and (out is None or (here / d).resolve() != out.resolve())
-        )
-        for name in sorted(files):
-            path = (here / name).relative_to(folder)
-            if path not in named and name != CAMPAIGN_FILE and not name.startswith("."):
-                found.append(path.as_posix())
-    return found
-
-
 def propose(result: LoopResult) -> None:
     """Suggest neighbours of the alloy whose rule verdict is least certain."""
     from hea_sim.properties import suggest_next
@@ -367,6 +354,8 @@ def _provenance(result: LoopResult) -> Provenance:
     for item in (result.expected, *result.alternatives):
         if item is not None and item.simulation is not None and item.simulation.card:
             models[item.simulation.model] = str(item.simulation.card.get("arrays_sha256", ""))
+    if result.potential is not None:
+        models |= result.potential.record.sha256
     return Provenance(
         input_sha256=inputs,
         model_sha256=models,

@@ -3,8 +3,10 @@
 from hea_sim._lazy import lazy_names
 
 _NAMES = {
+    "FitCell": "fit",
     "PairModel": "pairs",
     "fit_pair_model": "fit",
+    "label_cells": "labels",
     "load_lattice_model": "pairs",
     "model_for": "pairs",
     "neighbour_shells": "shells",

@@ -27,12 +27,15 @@ RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FitCell:
-    """Hold one labelled cell: species indices on `size` cells, energy relative to the elements, volume per atom."""
+    """Hold one cell: species indices on `size` cells, energy per atom relative to the elements, volume per atom.
+
+    Energy and volume are NaN until the cell is labelled.
+    """
 
     occupation: np.ndarray
     size: tuple[int, int, int]
-    energy_eV: float
-    volume_A3: float
+    energy_eV: float = float("nan")
+    volume_A3: float = float("nan")
     weight: float = 1.0
     group: str = ""
 
@@ -81,6 +84,9 @@ def fit_pair_model(
     """
     if len(cells) < 2 * folds:
         raise InputError(f"fit of {name}: got {len(cells)} cells, wanted at least {2 * folds} for {folds} folds")
+    unlabelled = sum(not np.isfinite([cell.energy_eV, cell.volume_A3]).all() for cell in cells)
+    if unlabelled:
+        raise InputError(f"fit of {name}: {unlabelled} cells have no energy or volume; label them first (label_cells)")
     shells, n = tuple(shells), len(species)
     matrix = design_matrix(cells, lattice, shells, n)
     aliased = aliased_shells(matrix, n, shells)

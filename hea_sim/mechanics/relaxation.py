@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from ase.units import GPa
 
 from hea_sim.errors import InputError
+from hea_sim.potentials.contract import SitePotential
 
 
 def with_calculator(atoms: Any, potential: Any) -> Any:
@@ -22,6 +24,8 @@ def with_calculator(atoms: Any, potential: Any) -> Any:
         )
     if hasattr(potential, "get_potential_energy"):
         calculator = potential
+    elif isinstance(potential, SitePotential):  # hundreds of steps, of whose energies nobody asks the error
+        calculator = replace(potential, variance=None).calculator()
     elif callable(getattr(potential, "calculator", None)):
         calculator = potential.calculator()
     else:

@@ -153,13 +153,13 @@ def _cores(rng: np.random.Generator, shape: tuple[int, int], size_px: float, spa
 
 
 def random_dendrites(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    """Draw dendrites of any make, secondary spacings from 8 to 60 px."""
-    spacing = float(np.exp(rng.uniform(np.log(8), np.log(60))))
+    """Draw dendrites of any make, secondary spacings from 12 to 45 px."""
+    spacing = float(np.exp(rng.uniform(np.log(12), np.log(45))))
     dendrites = Dendrites(
         section=str(rng.choice(DENDRITE_SECTIONS, p=[0.6, 0.4])),
-        dendrite_size_px=float(spacing * rng.uniform(5, 20)),
+        dendrite_size_px=float(spacing * rng.uniform(4, 14)),
         secondary_spacing_px=spacing,
-        second_fraction=float(rng.uniform(0.12, 0.55)),
+        second_fraction=float(rng.uniform(0.2, 0.55)),
         roughness=float(rng.uniform(0.03, 0.2)),
         segregation=float(rng.uniform(0, 0.15)),
         contrast=random_contrast(rng),

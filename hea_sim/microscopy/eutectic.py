@@ -132,12 +132,14 @@ def _box(row: float, column: float, reach: float, shape: tuple[int, int]) -> tup
 
 
 def random_eutectic(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    """Draw a eutectic of any make, spacings from 4 to 40 px."""
-    spacing = float(np.exp(rng.uniform(np.log(4), np.log(40))))
+    """Draw a eutectic of any make, spacings of lamellae from 4 to 24 px, of rods to 12."""
+    kind = str(rng.choice(EUTECTIC_KINDS, p=[0.75, 0.25]))
+    # Coarser ones are told from cores of dendrites and from plates by nothing that the picture shows.
+    spacing = float(np.exp(rng.uniform(np.log(4), np.log(24 if kind == "lamellar" else 12))))
     eutectic = Eutectic(
-        kind=str(rng.choice(EUTECTIC_KINDS, p=[0.75, 0.25])),
+        kind=kind,
         spacing_px=spacing,
-        second_fraction=float(rng.uniform(0.2, 0.6)),
+        second_fraction=float(rng.uniform(0.2, 0.6 if kind == "lamellar" else 0.4)),
         colony_size_px=float(np.clip(spacing * rng.uniform(5, 30), 30, 800)),
         spacing_spread=float(rng.uniform(0, 0.3)),
         waviness=float(rng.uniform(0, 0.4)),

@@ -6,7 +6,7 @@ in few directions, as of habit planes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -171,12 +171,18 @@ def random_network(rng: np.random.Generator, shape: tuple[int, int], matrix: np.
     return draw_network(rng, shape, network, matrix=matrix)
 
 
-def random_intermetallics(rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None) -> Scene:
-    """Draw needles, plates or blocks of any make, in a given `matrix` (rows, columns) or one of its own."""
+def random_intermetallics(
+    rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None, *, level: float | None = None
+) -> Scene:
+    """Draw needles, plates or blocks of any make, in a given `matrix` (rows, columns) or one of its own.
+
+    `level` is their grey where it is known.
+    """
     kind = str(rng.choice(INTERMETALLIC_KINDS))
     thickness = float(np.exp(rng.uniform(np.log(2), np.log(16))))
     aspect = float(rng.uniform(1, 2.5) if kind == "block" else np.exp(rng.uniform(np.log(5), np.log(40))))
     length = min((2.0 if kind == "block" else 1.0) * thickness * aspect, 600.0)
+    contrast = random_contrast(rng)
     intermetallics = Intermetallics(
         kind=kind,
         length_px=length,
@@ -184,6 +190,6 @@ def random_intermetallics(rng: np.random.Generator, shape: tuple[int, int], matr
         variants=int(rng.integers(0, 5)),
         variant_spread_deg=float(rng.uniform(0, 10)),
         second_fraction=float(rng.uniform(0.02, 0.3)),
-        contrast=random_contrast(rng),
+        contrast=contrast if level is None else replace(contrast, second_level=level),
     )
     return draw_intermetallics(rng, shape, intermetallics, matrix=matrix)

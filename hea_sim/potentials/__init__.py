@@ -13,6 +13,8 @@ _NAMES = {
     "load_eam": "eam_files",
     "load_potential": "loading",
     "new_mtp": "mtp",
+    "on_device": "mtp_device",
+    "on_triton": "mtp_triton",
     "raise_if_failed": "checks",
     "read_mtp": "mtp_files",
     "read_snap": "snap_files",

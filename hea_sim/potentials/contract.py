@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload
 
 import numpy as np
 
+from hea_sim.errors import InputError
 from hea_sim.potentials.environment import Environment, find_neighbours
 from hea_sim.potentials.pair_kernels import gather_forces
 
@@ -139,6 +140,10 @@ class SitePotential:
         """Distance in A beyond which atoms do not see each other."""
         return self.model.cutoff_A
 
+    def __repr__(self) -> str:
+        said = "".join(f"; {note}" for note in self.notes[:1])
+        return f"<{self.name}: {', '.join(self.elements)}, cutoff {self.cutoff_A:g} A{said}>"
+
     def shifted(self, element_energies_eV: Mapping[str, float]) -> SitePotential:
         """Give the same potential with other energies added for each atom."""
         return replace(self, element_energies_eV=dict(element_energies_eV))
@@ -159,6 +164,10 @@ class SitePotential:
     def evaluate_in(self, environment: Environment) -> list[AtomisticResult]:
         """Evaluate systems whose neighbours are known; the environment may list pairs beyond the cutoff."""
         energies, gradients = self.model.site_terms(environment)
+        if not np.isfinite(energies).all():
+            raise InputError(
+                f"{self.name}: an energy is not finite; its coefficients are out of range, load another file"
+            )
         offsets = np.array([self.element_energies_eV.get(element, 0.0) for element in self.elements])
         energies = np.asarray(energies, np.float64)
         if offsets.any():

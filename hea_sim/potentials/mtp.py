@@ -115,6 +115,15 @@ class MtpModel:
         )  # fmt: skip
         return Design(energy, forces, virial / environment.volumes_A3[:, None, None])
 
+    def with_parameters(self, radial: np.ndarray, species_eV: np.ndarray, linear_eV: np.ndarray) -> MtpModel:
+        """Give the same model with other numbers, sparing the layout of its kernel: for the steps of a fit."""
+        made = replace(self, radial=radial, species_eV=species_eV, linear_eV=linear_eV)
+        dtype = np.dtype(self.precision)
+        made.__dict__["_tables"] = self._tables._replace(
+            coefficients=_in_quads(made), linear=linear_eV.astype(np.float64), linear_lanes=linear_eV.astype(dtype)
+        )
+        return made
+
     def coefficient_gradient(
         self, environment: Environment, site_weights: np.ndarray, pair_weights: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -197,6 +206,7 @@ def new_mtp(
 
     `radial_functions` is the number of Chebyshev polynomials in each f_mu. The random f_mu are smooth: the spread of
     their coefficients falls with the order of the polynomial; the scaling makes (R - r)^2 one at the least distance.
+    All pairs of species begin with the same ones, since what metals share is most of what there is to learn.
     """
     basis = basis_of_level(level)
     rng = np.random.default_rng(seed)
@@ -207,13 +217,14 @@ def new_mtp(
             f"{n} elements, {radial_functions} polynomials, distances {least_distance_A} to {cutoff_A} A; wanted at"
             " least one of each and the cutoff beyond the least distance"
         )
+    common = rng.normal(size=(shape[0], 1, 1, shape[3])) / (1 + np.arange(shape[3]))
     return MtpModel(
         elements=tuple(elements),
         basis=basis,
         least_distance_A=float(least_distance_A),
         cutoff_A=float(cutoff_A),
         scaling=1 / (cutoff_A - least_distance_A) ** 2,
-        radial=rng.normal(size=shape) / (1 + np.arange(shape[3])),
+        radial=np.broadcast_to(common, shape).copy(),
         species_eV=np.zeros(n),
         linear_eV=1e-3 * rng.normal(size=len(basis.scalars)),
     )
@@ -242,9 +253,6 @@ def kernel_tables(model: MtpModel) -> Tables:
 
     dtype, basis = np.dtype(model.precision), model.basis
     n_radial, species, _, n_chebyshev = model.radial.shape
-    quads = -(-n_radial // 4)
-    coefficients = np.zeros((species, species, n_chebyshev, 4 * quads), dtype)
-    coefficients[..., :n_radial] = model.radial.transpose(1, 2, 3, 0)
     monomials, number = monomial_table(basis.highest_rank)
     place = {tuple(int(v) for v in one): k for k, one in enumerate(basis.basic)}
     lowered, raised, power = _lowered(place, number)
@@ -252,7 +260,7 @@ def kernel_tables(model: MtpModel) -> Tables:
     left, right, factor, out = basis.products[order].T
     composites = basis.n_moments - len(basis.basic)
     return Tables(
-        coefficients=coefficients.reshape(-1, 4),
+        coefficients=_in_quads(model),
         species=species,
         n_radial=n_radial,
         n_chebyshev=n_chebyshev,
@@ -269,6 +277,15 @@ def kernel_tables(model: MtpModel) -> Tables:
         linear=model.linear_eV.astype(np.float64),
         linear_lanes=model.linear_eV.astype(dtype),
     )
+
+
+def _in_quads(model: MtpModel) -> np.ndarray:
+    """Lay the radial coefficients out by pair of species and polynomial, four functions a row."""
+    n_radial, species, _, n_chebyshev = model.radial.shape
+    quads = -(-n_radial // 4)
+    coefficients = np.zeros((species, species, n_chebyshev, 4 * quads), model.precision)
+    coefficients[..., :n_radial] = model.radial.transpose(1, 2, 3, 0)
+    return coefficients.reshape(-1, 4)
 
 
 def _lowered(place: dict, number: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -78,6 +78,10 @@ def _fault_of(basic: np.ndarray, products: np.ndarray, scalars: np.ndarray, n_mo
         return "wanted products of four numbers (left, right, factor, out)"
     if not len(basic) <= n_moments:
         return f"{len(basic)} basic moments, but {n_moments} moments in all; wanted no fewer"
+    if n_moments > len(basic) + len(products):
+        return (
+            f"{n_moments} moments, but {len(basic)} basic ones and {len(products)} products can make no more than both"
+        )
     if not len(scalars) or scalars.min() < 0 or scalars.max() >= n_moments:
         return f"a scalar lies outside the {n_moments} moments"
     if not len(products):

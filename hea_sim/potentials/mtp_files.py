@@ -97,6 +97,11 @@ class _Entries:
     def _radial_coefficients(self, species: int) -> np.ndarray:
         """Read c (mu, z_i, z_j, k), a block for each pair of species, in any order."""
         shape = (self._integer("radial_funcs_count"), self._integer("radial_basis_size"))
+        least = 2 * species * species * shape[0] * shape[1]  # a digit and a comma for each number
+        if least > len(self._text("radial_coeffs")):
+            raise InputError(
+                f"{self.name}: {shape[0]} x {shape[1]} radial coefficients a pair of species do not stand there"
+            )
         found = np.full((species, species, *shape), np.nan)
         blocks = re.split(r"^\s*(\d+)-(\d+)\s*$", self._text("radial_coeffs"), flags=re.MULTILINE)
         for first, second, block in zip(blocks[1::3], blocks[2::3], blocks[3::3], strict=True):
@@ -116,7 +121,7 @@ class _Entries:
 
     def _integer(self, key: str) -> int:
         text = self._text(key)
-        if not text.isdigit():
+        if not (text.isascii() and text.isdigit() and len(text) < 10):
             raise InputError(f"{self.name}: {key} = '{text[:40]}'; wanted a whole number")
         return int(text)
 

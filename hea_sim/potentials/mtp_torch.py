@@ -14,6 +14,7 @@ import torch
 
 from hea_sim.potentials.environment import Environment
 from hea_sim.potentials.mtp import MtpModel, monomial_table
+from hea_sim.potentials.mtp_layers import moment_depths
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -213,26 +214,16 @@ class _Layer(NamedTuple):
     width: int
 
 
-def _depths(model: MtpModel) -> np.ndarray:
-    """Give each moment's number of multiplications after which it is known."""
-    depth = np.zeros(model.basis.n_moments, np.int64)
-    products = model.basis.products
-    for left, right, _, out in products[np.argsort(products[:, 3], kind="stable")]:
-        depth[out] = max(depth[out], depth[left] + 1, depth[right] + 1)
-    depth[len(model.basis.basic) :] = np.maximum(depth[len(model.basis.basic) :], 1)  # one that no product makes is 0
-    return depth
-
-
 def _renumbered(model: MtpModel) -> np.ndarray:
     """Give each moment's row when moments are sorted by depth."""
-    depth = _depths(model)
+    depth = moment_depths(model)
     row = np.empty(len(depth), np.int64)
     row[np.argsort(depth, kind="stable")] = np.arange(len(depth))
     return row
 
 
 def _layers(model: MtpModel) -> list[_Layer]:
-    depth, row = _depths(model), _renumbered(model)
+    depth, row = moment_depths(model), _renumbered(model)
     layers, products = [], model.basis.products
     for level in range(1, int(depth.max(initial=0)) + 1):
         members = np.flatnonzero(depth == level)

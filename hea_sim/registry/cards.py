@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -115,8 +116,11 @@ def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         from safetensors.numpy import load_file
 
         return dict(load_file(path))
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+        raise InputError(f"{path}: no plain arrays ({error}); make the model again: {card.remake}") from error
 
 
 def arrays_path(folder: str | os.PathLike[str]) -> Path:

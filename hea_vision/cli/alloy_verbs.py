@@ -12,12 +12,12 @@ from hea_sim.records import Provenance
 from hea_vision.cli.printing import print_json, print_table, report_failures, say
 
 
-def loop(folder: Path, out: Path, config: Path | None, seed: int | None, json: bool) -> int:
-    """Run the loop on a folder."""
+def loop(folder: Path, out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
+    """Run the loop on a folder; flags win over its campaign."""
     from hea_vision.loop import loop_document, run_loop
     from hea_vision.report.text import measured_text, predicted_text
 
-    result = run_loop(folder, out, config=config, seed=seed, say=(lambda _: None) if json else say)
+    result = run_loop(folder, out, config=config, say=(lambda _: None) if json else say, **flags)
     if json:
         print_json(loop_document(result))
     else:

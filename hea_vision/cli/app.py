@@ -14,7 +14,9 @@ import typer
 
 from hea_sim.documents import versions
 from hea_sim.errors import HEAError, one_line_error
+from hea_vision.cli.alloy_commands import add_alloy_commands
 from hea_vision.cli.fit_commands import add_fit_commands
+from hea_vision.cli.options import Json, Seed
 
 app = typer.Typer(
     name="hea",
@@ -29,12 +31,11 @@ data_app = typer.Typer(no_args_is_help=True, help="Data sets that the project kn
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")
+add_alloy_commands(app)
 add_fit_commands(app, data_app)
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for results; made where it does not exist.")]
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; flags win over it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")]
 Inputs = Annotated[list[Path], typer.Argument(help="Files or folders.")]
 PixelSize = Annotated[
     float | None, typer.Option("--pixel-size", help="Pixel size in nm, where the files hold none or a wrong one.")
@@ -60,20 +61,6 @@ def common(
     ] = False,
 ) -> None:
     """High-entropy alloys: label diffraction patterns and micrographs, simulate, cross-check, suggest."""
-
-
-@app.command()
-def loop(
-    folder: Annotated[Path, typer.Argument(help="Folder of evidence with its campaign.toml.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for report.html, results.json, run.toml.")],
-    config: Annotated[Path | None, typer.Option("--config", help="Another campaign file for this folder.")] = None,
-    seed: Seed = None,
-    json: Json = False,
-) -> None:
-    """Label the evidence of a folder, simulate its alloy, cross-check claim by claim, suggest what to make next."""
-    from hea_vision.cli import alloy_verbs
-
-    raise typer.Exit(alloy_verbs.loop(folder, out, config, seed, json))
 
 
 @app.command()
@@ -297,19 +284,6 @@ def measure(
 
 
 @app.command()
-def sample(
-    job: Annotated[Path, typer.Argument(help="TOML file: alloy, temperatures_K, size, seed, model.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the cell and the results.")],
-    seed: Seed = None,
-    json: Json = False,
-) -> None:
-    """Sample the arrangement of an alloy's atoms on its lattice by Monte Carlo."""
-    from hea_vision.cli import alloy_verbs
-
-    raise typer.Exit(alloy_verbs.sample(job, out, {"seed": seed}, json))
-
-
-@app.command()
 def pattern(
     structure: Annotated[Path, typer.Argument(help="Structure file that ase reads (.extxyz, .cif, POSCAR ...).")],
     out: Annotated[Path, typer.Option("--out", help="Pattern file to write (.xy).")],
@@ -347,28 +321,6 @@ def image(
 
     flags = {"pixel_size_nm": pixel_size, "axis": _names([axis]) if axis else None, "count": count, "seed": seed}
     raise typer.Exit(image_verbs.image(subject, out, config, flags, json))
-
-
-@app.command()
-def predict(
-    alloys: Annotated[list[str], typer.Argument(help="Compositions, such as Al0.5CoCrFeNi.")], json: Json = False
-) -> None:
-    """Give a first opinion on compositions: descriptors, rules, their reliability, expected volume."""
-    from hea_vision.cli import alloy_verbs
-
-    raise typer.Exit(alloy_verbs.predict(alloys, json))
-
-
-@app.command()
-def suggest(
-    alloy: Annotated[str, typer.Argument(help="Composition to start from.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
-    json: Json = False,
-) -> None:
-    """Suggest neighbouring compositions whose structure is least certain."""
-    from hea_vision.cli import alloy_verbs
-
-    raise typer.Exit(alloy_verbs.suggest(alloy, n, json))
 
 
 @models_app.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hea_sim.documents import document, versions
 from hea_sim.records import Provenance
+from hea_vision.cli.model_cards import show_card
 from hea_vision.cli.printing import print_json, print_table, say
 
 
@@ -24,11 +25,18 @@ def models_list(json: bool) -> int:
 
 
 def models_show(name: str, json: bool) -> int:
-    """Show one model's card."""
-    from hea_sim.registry import load_card
+    """Show one model's card; a set of elements ("nbmotaw") stands for the potential that is recommended for it."""
+    from hea_sim.potentials.loading import recommended_potential
+    from hea_sim.registry import list_models, load_card
 
-    card = load_card(name).model_dump()
-    print_json(document([card], [], Provenance(versions=versions())) if json else card)
+    if name not in {card.name for card in list_models()} and (taken := recommended_potential(name)):
+        say(f"hea: '{name}': showing {taken}, the recommended potential")
+        name = taken
+    card = load_card(name)
+    if json:
+        print_json(document([card.model_dump()], [], Provenance(versions=versions())))
+    else:
+        show_card(card)
     return 0
 
 

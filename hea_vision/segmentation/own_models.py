@@ -26,7 +26,7 @@ from hea_vision.segmentation.virtual_finishing import finished_on_virtual
 VIRTUAL_CLASSES: Mapping[str, Mapping[int, str]] = {
     "precipitates": {0: "matrix", 1: "small precipitate", 2: "large precipitate"},
     "grains": {0: "grain", 1: "grain boundary"},
-    "phases": {0: "matrix", 1: "second phase", 2: "pore", 3: "crack"},
+    "phases": {0: "matrix", 1: "dendrite", 2: "eutectic", 3: "intermetallic", 4: "pore", 5: "crack"},
     "columns": {0: "background", 1: "column"},
 }
 TASK_OF_KIND = {"precipitates": "precipitates", "grains": "grains", "columns": "columns"}

@@ -1,19 +1,19 @@
 """Time potentials on one core against their number of atoms, beside LAMMPS SNAP and eager torch in the same run.
 
-python tests/benchmarks/potential_speed.py [--quick] [--json FILE] [--figure FILE] [--potential NAME] [--levels 8,12,16]
+    python tests/benchmarks/potential_speed.py [--potentials NAME ...] [--data FOLDER] [--levels 8,12,16] [--quick]
+        [--json FILE] [--figure FILE]
 
 Random NbMoTaW on bcc sites that swing about them, 0.12 A in each direction at 5 THz, in steps of 2 fs. A step is new
 distances, energies, forces and stress; the list of neighbours (skin 0.5 A) is timed apart and charged as often as it
 had to be found anew over 200 such steps. Times are those of the process, the least of several, so that other programs
 on the machine disturb them little. LAMMPS runs its own dynamics at about 300 K with the published SNAP file of NbMoTaW
-(2J = 6) and the same skin, lists included. NAME is a shipped potential, or `level-12` and the like: an MTP with random
-coefficients and a cutoff of 5 A. `--levels` times such potentials of several levels at 1,024 atoms. LAMMPS needs
-HEA_DATA and the extra `lammps`.
+(2J = 6) and the same skin, lists included; the kernels are timed once more right after it, since the load of a machine
+changes. NAME as in potential_errors.py, or `level-12` and the like: an MTP with random coefficients and a cutoff of
+5 A. `--levels` times such potentials of several levels at 1,024 atoms. LAMMPS needs the data and the extra `lammps`.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import os
 import sys
@@ -28,8 +28,17 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
+from potential_common import (
+    Measured,
+    benchmark_parser,
+    data_folder,
+    in_precision,
+    judged,
+    read_potential,
+    write_results,
+)
 
-from hea_sim.documents import versions, write_json
+from hea_sim.errors import HEAError
 from hea_sim.potentials.contract import SiteModel, SitePotential, SumModel
 from hea_sim.potentials.environment import NeighbourKeeper, find_neighbours
 from hea_sim.potentials.mtp import MtpModel, new_mtp
@@ -37,6 +46,10 @@ from hea_sim.potentials.mtp import MtpModel, new_mtp
 ELEMENTS = ("Nb", "Mo", "Ta", "W")
 SKIN_A = 0.5
 SWING_A, FREQUENCY_THZ, STEP_FS = 0.12, 5.0, 2.0
+#: The kernel against LAMMPS SNAP: how many times faster at least, at 1,024 and 8,192 atoms; and what would be better.
+TARGET_TIMES, STRETCH_TIMES = 5.0, 15.0
+#: Time per atom at the largest number of atoms over that at the smallest: linear is one.
+LINEAR_WITHIN = 2.0
 _MASSES = {"Ta": 180.948, "Nb": 92.906, "Mo": 95.95, "W": 183.84}
 
 
@@ -97,49 +110,40 @@ def time_potential(potential: SitePotential, repeats: int, repeat: int) -> dict[
     }
 
 
-def chosen_potential(name: str) -> SitePotential:
+def chosen_potential(name: str, data: Path | None) -> Measured:
     """Load a potential, or make a random MTP of `level-N`."""
     if name.startswith("level-"):
         model = new_mtp(ELEMENTS, int(name.removeprefix("level-")), 5.0, seed=0)
-        return SitePotential(name=f"MTP {name} (random)", model=model)
-    import hea_sim as hs
-
-    return hs.load_potential(name)  # type: ignore[no-any-return]
-
-
-def in_precision(model: SiteModel, precision: str) -> SiteModel:
-    """Give the model with its MTP in another precision."""
-    if isinstance(model, SumModel):
-        return replace(model, parts=tuple(in_precision(part, precision) for part in model.parts))
-    return model.with_precision(precision) if isinstance(model, MtpModel) else model
+        return Measured(name=name, potential=SitePotential(name=f"MTP {name} (random)", model=model), sha256={})
+    return read_potential(name, data)
 
 
 def in_torch(model: SiteModel, device: str, chunk: int) -> SiteModel:
-    """Give the model with its MTP evaluated by torch in single precision."""
+    """Give the model with its MTP evaluated by torch in single precision; the same object where it holds none."""
     from hea_sim.potentials.mtp_torch import TorchMtpModel
 
     if isinstance(model, SumModel):
-        return replace(model, parts=tuple(in_torch(part, device, chunk) for part in model.parts))
+        parts = tuple(in_torch(part, device, chunk) for part in model.parts)
+        same = all(new is old for new, old in zip(parts, model.parts, strict=True))
+        return model if same else replace(model, parts=parts)
     if isinstance(model, MtpModel):
         return TorchMtpModel(model=model.with_precision("float32"), device=device, chunk=chunk)
     return model
 
 
-def snap_files(folder: Path) -> tuple[Path, Path] | str:
+def snap_files(data: Path | None, folder: Path) -> tuple[Path, Path] | str:
     """Find the published SNAP; a line that today's LAMMPS refuses is left out. Or say why there is none."""
-    data = os.environ.get("HEA_DATA", "")
-    source = Path(data) / "potentials/nbmotaw"
-    if not data or not source.is_dir():
-        return "HEA_DATA names no folder of real data"
+    if data is None or not (source := data / "potentials/nbmotaw").is_dir():
+        return "give --data FOLDER or set HEA_DATA"
     coeff, param = source / "Ta-W-Nb-Mo.snapcoeff", source / "Ta-W-Nb-Mo.snapparam"
     lines = [line for line in param.read_text().splitlines() if "diagonalstyle" not in line]
     (folder / "a.snapparam").write_text("\n".join(lines) + "\n")
     return coeff, folder / "a.snapparam"
 
 
-def time_lammps(repeats: int, steps: int, folder: Path) -> dict[str, float] | str:
+def time_lammps(repeats: int, steps: int, data: Path | None, folder: Path) -> dict[str, Any] | str:
     """Time dynamics of LAMMPS with the published SNAP on one core; or say why not."""
-    files = snap_files(folder)
+    files = snap_files(data, folder)
     if isinstance(files, str):
         return files
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -159,109 +163,144 @@ def time_lammps(repeats: int, steps: int, folder: Path) -> dict[str, float] | st
         f"neighbor {SKIN_A} bin\nneigh_modify every 1 delay 0 check yes\nvelocity all create 600 1\n"
         f"timestep {STEP_FS * 1e-3}\nfix 1 all nve\nthermo 1000000\nrun {steps}\n"
     )
-    atoms = program.get_natoms()
+    atoms, version = program.get_natoms(), program.version()
     times = []
     for _ in range(3):
         start = time.process_time()
         program.command(f"run {steps}")
         times.append(time.process_time() - start)
     program.close()
-    return {"atoms": atoms, "us_per_atom_step": min(times) / steps / atoms * 1e6}
+    return {"atoms": atoms, "us_per_atom_step": min(times) / steps / atoms * 1e6, "lammps": version}
 
 
-def lammps_rows(single: SitePotential, sizes: list[int], repeat: int) -> list[dict[str, float]]:
-    """Time LAMMPS, and the kernel once more right after it, since the load of a machine changes."""
-    rows: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for repeats in sizes:
-            row = time_lammps(repeats, max(5, 20480 // repeats**3), Path(folder))
-            if isinstance(row, str):
-                print(f"  LAMMPS SNAP: left out, {row}")
-                break
-            row["kernel_us_per_atom_step"] = time_potential(single, repeats, repeat)["us_per_atom_step"]
-            row["ratio_to_kernel"] = row["us_per_atom_step"] / row["kernel_us_per_atom_step"]
-            rows.append(row)
-            print(
-                f"  {'LAMMPS SNAP':20s} {row['atoms']:6.0f} atoms  {row['us_per_atom_step']:8.2f} us/atom/step,"
-                f" {row['ratio_to_kernel']:.1f} times the kernel ({row['kernel_us_per_atom_step']:.2f})",
-                flush=True,
-            )
-    return rows
-
-
-def rows_of(name: str, sizes: list[int], torch_sizes: list[int], repeat: int) -> dict[str, list[dict[str, float]]]:
-    """Time one potential in all its ways."""
+def ways_of(potential: SitePotential) -> dict[str, SiteModel]:
+    """Give the model in each of its ways: kernels of both precisions where it has them, and eager torch."""
     import torch
 
-    torch.set_num_threads(1)
-    potential = chosen_potential(name)
-    ways: dict[str, tuple[SiteModel, list[int]]] = {
-        "kernel, single": (in_precision(potential.model, "float32"), sizes),
-        "kernel, double": (in_precision(potential.model, "float64"), sizes),
-        "torch eager, single": (in_torch(potential.model, "cpu", 512), torch_sizes),
-    }
-    if torch.cuda.is_available():
-        ways["torch eager, GPU"] = (in_torch(potential.model, "cuda", 65536), sizes)
+    double, single = (in_precision(potential.model, precision) for precision in ("float64", "float32"))
+    found = {"kernel, double": double}
+    if single is not potential.model:
+        found = {"kernel, single": single, **found}
+    for device, chunk in (("cpu", 512), ("cuda", 65536))[: 1 + torch.cuda.is_available()]:
+        model = in_torch(potential.model, device, chunk)
+        if model is not potential.model:
+            found["torch eager, single" if device == "cpu" else "torch eager, GPU"] = model
+    return found
+
+
+def rows_of(one: Measured, sizes: list[int], torch_sizes: list[int], repeat: int) -> dict[str, list[dict[str, float]]]:
+    """Time one potential in all its ways."""
     found: dict[str, list[dict[str, float]]] = {}
-    for way, (model, its_sizes) in ways.items():
+    for way, model in ways_of(one.potential).items():
+        kernel = "kernel" in way
         found[way] = []
-        for repeats in its_sizes:
-            row = time_potential(replace(potential, model=model), repeats, repeat if "kernel" in way else 2)
+        for repeats in torch_sizes if way == "torch eager, single" else sizes:
+            row = time_potential(replace(one.potential, model=model), repeats, repeat if kernel else 2)
             found[way].append(row)
             print(
                 f"  {way:20s} {row['atoms']:6d} atoms  {row['us_per_atom_step']:8.2f} us/atom/step"
                 f"  (step {row['step_us']:.2f}, list {row['list_us']:.2f} x {row['lists_per_step']:.3f})",
                 flush=True,
             )
+        first, last = found[way][0], found[way][-1]
+        if kernel:
+            growth = last["us_per_atom_step"] / first["us_per_atom_step"]
+            print(
+                f"  {'':20s} time per atom at {last['atoms']:d} over that at {first['atoms']:d}: {growth:.2f}"
+                f"  {judged(growth, LINEAR_WITHIN)}"
+            )
+    return found
+
+
+def lammps_rows(measured: list[Measured], sizes: list[int], repeat: int, data: Path | None) -> list[dict[str, Any]]:
+    """Time LAMMPS, and each kernel once more right after it."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for repeats in sizes:
+            row = time_lammps(repeats, max(5, 20480 // repeats**3), data, Path(folder))
+            if isinstance(row, str):
+                print(f"LAMMPS SNAP: left out, {row}")
+                break
+            print(f"LAMMPS SNAP, {row['atoms']} atoms: {row['us_per_atom_step']:.2f} us/atom/step", flush=True)
+            row["kernels"] = {}
+            for one in measured:
+                for way, model in ways_of(one.potential).items():
+                    if "kernel" in way:
+                        found = time_potential(replace(one.potential, model=model), repeats, repeat)["us_per_atom_step"]
+                        times = row["us_per_atom_step"] / found
+                        row["kernels"][f"{one.name}, {way}"] = {"us_per_atom_step": found, "times_faster": times}
+                        print(
+                            f"  {one.name}, {way}: {found:.2f} us/atom/step, {times:.1f} times faster"
+                            f"  {judged(times, TARGET_TIMES, at_least=True)}"
+                            f" (stretch {STRETCH_TIMES:g}: {'reached' if times >= STRETCH_TIMES else 'not reached'})",
+                            flush=True,
+                        )
+            rows.append(row)
+    return rows
+
+
+def level_rows(levels: list[str], repeats: int, repeat: int) -> dict[str, dict[str, float]]:
+    """Time random MTPs of several levels."""
+    found = {}
+    for level in levels:
+        for precision in ("float32", "float64"):
+            potential = chosen_potential(f"level-{level}", None).potential
+            model = in_precision(potential.model, precision)
+            row = time_potential(replace(potential, model=model), repeats, repeat)
+            found[f"{level}, {precision}"] = row
+            print(f"  level {level:2s} {precision}  {row['us_per_atom_step']:8.2f} us/atom/step", flush=True)
     return found
 
 
 def draw(results: dict[str, Any], path: str) -> None:
-    """Plot microseconds per atom and step against the number of atoms."""
+    """Plot microseconds per atom and step against the number of atoms: a colour a potential, a marker a way."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4.2), layout="constrained")
-    lines = {f"{results['potential']}, {way}": rows for way, rows in results["ways"].items()}
+    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    marks = {"kernel, single": "o-", "kernel, double": "s--", "torch eager, single": "^:", "torch eager, GPU": "v-."}
+    for k, (name, ways) in enumerate(results["potentials"].items()):
+        for way, rows in ways.items():
+            x, y = [row["atoms"] for row in rows], [row["us_per_atom_step"] for row in rows]
+            axes.loglog(x, y, marks[way], color=f"C{k}", label=f"{name}, {way}", markersize=5)
     if results["lammps"]:
-        lines["LAMMPS SNAP, 2J = 6, double"] = results["lammps"]
-    for (label, rows), marker in zip(lines.items(), "osD^vP", strict=False):
-        x, y = [row["atoms"] for row in rows], [row["us_per_atom_step"] for row in rows]
-        axes.loglog(x, y, marker=marker, label=label)
+        x, y = [row["atoms"] for row in results["lammps"]], [row["us_per_atom_step"] for row in results["lammps"]]
+        axes.loglog(x, y, "kD-", label="LAMMPS SNAP, 2J = 6, double", markersize=5)
     axes.set_xlabel("atoms")
-    axes.set_ylabel("time on one core (us / atom / step)")
-    axes.grid(True, which="both", alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.set_ylabel("time on one core (µs / atom / step)")
+    axes.set_ylim(bottom=1, top=3 * axes.get_ylim()[1])
+    axes.grid(True, which="major", alpha=0.4)
+    axes.grid(True, which="minor", alpha=0.12)
+    axes.legend(fontsize=8, ncols=2, loc="upper center", frameon=False)
     figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
-    parser.add_argument("--json")
+    import torch
+
+    parser = benchmark_parser(__doc__, ["nbmotaw-mtp"])
     parser.add_argument("--figure", help="draw the times to a file")
-    parser.add_argument("--potential", default="level-12")
     parser.add_argument("--levels", help="also time random MTPs of these levels at 1,024 atoms")
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = data_folder(options)
     sizes = [4, 8] if options.quick else [8, 12, 16, 24, 32]
     repeat = 3 if options.quick else 9
-    results: dict[str, Any] = {"versions": versions(), "potential": options.potential}
-    results["ways"] = rows_of(options.potential, sizes, sizes[: 2 if options.quick else 3], repeat)
-    chosen = chosen_potential(options.potential)
-    single = replace(chosen, model=in_precision(chosen.model, "float32"))
-    results["lammps"] = lammps_rows(single, [4] if options.quick else [8, 16], repeat)
-    results["levels"] = {}
-    for level in options.levels.split(",") if options.levels else []:
-        for precision in ("float32", "float64"):
-            potential = chosen_potential(f"level-{level}")
-            model = in_precision(potential.model, precision)
-            row = time_potential(replace(potential, model=model), 4 if options.quick else 8, repeat)
-            results["levels"][f"{level}, {precision}"] = row
-            print(f"  level {level:2s} {precision}  {row['us_per_atom_step']:8.2f} us/atom/step", flush=True)
-    if options.json:
-        write_json(options.json, results)
+    try:
+        measured = [chosen_potential(name, data) for name in options.potentials]
+    except HEAError as error:
+        raise SystemExit(str(error)) from error
+    results: dict[str, Any] = {"potentials": {}}
+    for one in measured:
+        print(one.name)
+        results["potentials"][one.name] = rows_of(one, sizes, sizes[: 2 if options.quick else 4], repeat)
+    results["lammps"] = lammps_rows(measured, [4] if options.quick else [8, 16], repeat, data)
+    levels = options.levels.split(",") if options.levels else []
+    results["levels"] = level_rows(levels, 4 if options.quick else 8, repeat)
+    write_results(options, __file__, measured, **results)
     if options.figure:
         draw(results, options.figure)
 

@@ -1,10 +1,11 @@
 """Hold the published NbMoTaW SNAP, computed here, against LAMMPS: properties, errors against DFT, speed.
 
-    python tests/benchmarks/snap_lammps.py --data FOLDER_OF_NBMOTAW [--quick] [--json FILE]
+    python tests/benchmarks/snap_lammps.py [--data FOLDER] [--quick] [--json FILE]
 
-The folder holds Ta-W-Nb-Mo.snapcoeff, .snapparam, train.extxyz.xz and test.extxyz.xz. LAMMPS (extra `lammps`) runs in
-the same process; without it only ours is measured. Times are the least of several runs on one core, as wall and as
-processor time: on a busy machine only the second one says something. `--quick`: smaller cells, test set only.
+The folder of the real data (HEA_DATA) holds potentials/nbmotaw. LAMMPS (extra `lammps`) runs in the same process;
+without it only ours is measured. Times are the least of several runs on one core, as wall and as processor time: on a
+busy machine only the second one says something. The whole run takes two minutes of one core; FILE is written anew after
+each part, and holds null for what is still to come. `--quick`: smaller cells, test set only.
 """
 
 from __future__ import annotations
@@ -17,20 +18,24 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import units
 from ase.build import bulk
-from ase.io import read
 from ase.md.verlet import VelocityVerlet
+from potential_common import BULK_eV, code_sha256
 
-from hea_sim.documents import versions, write_json
+from hea_sim.documents import sha256_of, versions, write_json
 from hea_sim.mechanics import elastic_constants, relaxed_volume, vacancy_formation_energy
 from hea_sim.mechanics.relaxation import stress_GPa, with_calculator
 from hea_sim.potentials.contract import SitePotential
 from hea_sim.potentials.environment import find_neighbours
+from hea_sim.potentials.fitting.scores import error_table, predict_structures
+from hea_sim.potentials.fitting.structures import read_structures
 from hea_sim.potentials.snap_files import read_snap
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -51,8 +56,6 @@ MEASURED_ERRORS = {
     "test": (5.09, 7.11, 0.125, 0.195),
     "quaternary": (5.88, None, 0.189, 0.249),
 }
-#: DFT energies of the elements in the data set, eV/atom, which the potential takes for zero.
-BULK_eV = {"Nb": -10.09499, "Mo": -10.84830, "Ta": -11.85294, "W": -12.96030}
 STRAIN_BEFORE = 4e-3
 START_A = {"Nb": 3.32, "Mo": 3.17, "Ta": 3.32, "W": 3.18}
 
@@ -129,54 +132,27 @@ def print_row(name: str, row: dict[str, Any]) -> None:
             print(f"   {key:20s}", "  ".join(f"{k} {v:.6g}" for k, v in row[key].items()))
 
 
-def errors_of(ours: SitePotential, frames: list[Any]) -> dict[str, float]:
-    """Compare with DFT: MAE and RMSE of energies in meV/atom and of force components in eV/A."""
-    energy, force, still = [], [], []
-    for start in range(0, len(frames), 200):
-        part = frames[start : start + 200]
-        for atoms, result in zip(part, ours.evaluate(part), strict=True):
-            energy.append((result.energy_eV - atoms.get_potential_energy()) / len(atoms))
-            wanted = atoms.get_forces()
-            force.append((result.forces_eV_per_A - wanted).ravel())
-            still.append(np.full(wanted.size, not wanted.any()))
-    e, f, at_rest = 1e3 * np.array(energy), np.concatenate(force), np.concatenate(still)
-    return {
-        "frames": len(frames),
-        "energy_mae_meV": float(np.abs(e).mean()),
-        "energy_rmse_meV": float(np.sqrt((e**2).mean())),
-        "force_mae_eV_A": float(np.abs(f).mean()),
-        "force_rmse_eV_A": float(np.sqrt((f**2).mean())),
-        "force_mae_without_zero_frames_eV_A": float(np.abs(f[~at_rest]).mean()),
-    }
-
-
 def errors(ours: SitePotential, folder: Path, quick: bool) -> dict[str, Any]:
     """Score the published file on the sets it was made with, by the DFT energies of the elements."""
-    shifted = ours.shifted(BULK_eV)
-    test = read(folder / "test.extxyz.xz", ":", format="extxyz")
-    sets = {"test": test, "quaternary": [atoms for atoms in test if len(set(atoms.symbols)) == 4]}
-    if not quick:
-        train = sets["train"] = read(folder / "train.extxyz.xz", ":", format="extxyz")
-        known = {fingerprint(atoms) for atoms in train}
-        sets["test without its duplicate"] = [atoms for atoms in test if fingerprint(atoms) not in known]
-    for group in sorted({atoms.info["group"] for atoms in test}):
-        sets[group] = [atoms for atoms in test if atoms.info["group"] == group]
-    rows = {}
-    for name, frames in sets.items():
-        rows[name] = errors_of(shifted, frames) | {"measured_before": MEASURED_ERRORS.get(name)}
-        r = rows[name]
+    potential = ours.shifted(BULK_eV)
+    rows: dict[str, dict[str, Any]] = {}
+    for name in ("test",) if quick else ("test", "train"):
+        predictions = predict_structures(potential, read_structures(folder / f"{name}.extxyz.xz"))
+        for row in error_table(predictions):
+            known = "quaternary" if row.group == "Multinary_Test" else name if row.group == "all" else None
+            key = name if row.group == "all" else row.group
+            rows[key] = asdict(row) | {"measured_before": MEASURED_ERRORS.get(known or "")}
+    for key, r in rows.items():
+        energy = (r["energy_mae_meV_per_atom"], r["energy_rmse_meV_per_atom"])
+        force = (r["force_mae_eV_per_A"], r["force_rmse_eV_per_A"])
+        moving = r["force_mae_moving_eV_per_A"]
         print(
-            f"{name:28s} n {r['frames']:5d}  E {r['energy_mae_meV']:.2f} / {r['energy_rmse_meV']:.2f} meV/atom"
-            f"  F {r['force_mae_eV_A']:.3f} / {r['force_rmse_eV_A']:.3f} eV/A"
-            f" (without frames of zero force {r['force_mae_without_zero_frames_eV_A']:.3f})"
+            f"{key:16s} n {r['n_structures']:5d}  E {energy[0]:.2f} / {energy[1]:.2f} meV/atom"
+            f"  F {force[0]:.3f} / {force[1]:.3f} eV/A"
+            + (f" (without frames of zero force {moving:.3f})" if moving is not None else "")
             + (f"  before {r['measured_before']}" if r["measured_before"] else "")
         )
     return rows
-
-
-def fingerprint(atoms: Any) -> bytes:
-    """Give the same bytes for the same frame."""
-    return atoms.numbers.tobytes() + np.round(np.vstack([atoms.cell.array, atoms.positions]), 6).tobytes()
 
 
 def speed(ours: SitePotential, peer: LammpsSnap | None, quick: bool) -> list[dict[str, Any]]:
@@ -226,33 +202,59 @@ def time_kernel(ours: SitePotential, atoms: Any, repeats: int) -> float:
     return 1e6 * min(cpu) / len(atoms)
 
 
+def measure(folder: Path, peer: LammpsSnap | None, ours: SitePotential, quick: bool) -> dict[str, Callable[[], Any]]:
+    """Name the parts of the run, the short ones first."""
+    return {
+        "speed": lambda: speed(ours, peer, quick),
+        "elements": lambda: elements_beside(ours, peer, 3 if quick else 4),
+        "random_alloy": lambda: random_alloy(ours, *((1, 4) if quick else (3, 6))),
+        "errors": lambda: errors(ours, folder, quick),
+    }
+
+
 def main() -> None:
     """Run everything and print the tables."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the NbMoTaW set")
+    parser.add_argument("--data", default=os.environ.get("HEA_DATA"), help="folder of the real data")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    stem = arguments.data / "Ta-W-Nb-Mo"
-    coeff, param = stem.with_suffix(".snapcoeff"), stem.with_suffix(".snapparam")
-    model = read_snap(coeff, param)
-    ours = SitePotential(name="published SNAP", model=model)
+    if not arguments.data:
+        raise SystemExit("the published SNAP: give --data FOLDER or set HEA_DATA")
+    data = Path(arguments.data) / "potentials/nbmotaw"
+    coeff, param = data / "Ta-W-Nb-Mo.snapcoeff", data / "Ta-W-Nb-Mo.snapparam"
+    ours = SitePotential(name="published SNAP", model=read_snap(coeff, param))
     with tempfile.TemporaryDirectory() as folder:
         try:
-            load_lammps()
-            peer = LammpsSnap(coeff, without_old_keywords(param, Path(folder) / "p.snapparam"), model.elements)
+            lammps_version = load_lammps_version()
+            peer = LammpsSnap(coeff, without_old_keywords(param, Path(folder) / "p.snapparam"), ours.elements)
         except (ImportError, OSError) as error:
-            peer = None
+            peer = lammps_version = None
             print(f"without LAMMPS: {error}")
-        found = {
-            "speed": speed(ours, peer, arguments.quick),
-            "errors": errors(ours, arguments.data, arguments.quick),
-            "elements": elements_beside(ours, peer, 3 if arguments.quick else 4),
-            "random_alloy": random_alloy(ours, *((1, 4) if arguments.quick else (3, 6))),
+        parts = measure(data, peer, ours, arguments.quick)
+        document = {
+            **dict.fromkeys(parts),
+            "quick": arguments.quick,
+            "lammps": lammps_version,
+            "versions": versions(),
+            "code_sha256": code_sha256(__file__),
+            "models": {path.name: sha256_of(path) for path in (coeff, param)},
         }
-    if arguments.json:
-        write_json(arguments.json, found | {"versions": versions(), "quick": arguments.quick})
+        for name, part in parts.items():
+            start = time.process_time()
+            document[name] = part()
+            print(f"{name}: {time.process_time() - start:.0f} s of processor time")
+            if arguments.json:
+                write_json(arguments.json, document)
+
+
+def load_lammps_version() -> str:
+    """Tell the version of LAMMPS; ImportError or OSError where it is not installed."""
+    program = load_lammps()(cmdargs=["-log", "none", "-screen", "none"])
+    version = str(program.version())
+    program.close()
+    return version
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
@@ -30,7 +32,9 @@ def cluster(n, seed, elements=("Nb", "Mo", "Ta")) -> Atoms:
 
 
 def potential(level=8, cutoff_A=4.6, elements=("Nb", "Mo", "Ta"), seed=3, **changes) -> MtpModel:
-    """Make a potential whose forces are of the order of 1 eV/A."""
+    """Make a potential whose forces are of the order of 1 eV/A, no two pairs of elements alike."""
     model = new_mtp(elements, level, cutoff_A, seed=seed, **changes)
+    spread = np.random.default_rng(seed).uniform(0.5, 1.5, model.radial.shape)
+    model = replace(model, radial=model.radial * spread)
     constants = np.arange(len(elements)) - 9.5
     return model.with_coefficients(np.concatenate([constants, model.linear_eV]))

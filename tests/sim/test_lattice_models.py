@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from hea_sim.alloy import Composition
+from hea_sim.element_offsets import ALLOY_STD_OF_A
 from hea_sim.elements import SOLID_SOLUTIONS
 from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameError
 from hea_sim.lattice.pairs import known_lattice_models, load_lattice_model, model_for
-from hea_sim.lattice.volume import ALLOY_STD_OF_A, element_offsets, predict_lattice_parameter
+from hea_sim.lattice.volume import element_offsets, predict_lattice_parameter
 from hea_sim.registry.cards import MODELS, DataSource, ModelCard, Score, read_arrays, read_card, save_model
 
 parse = Composition.parse

@@ -22,7 +22,7 @@ from hea_sim.microscopy.networks import (
     draw_network,
 )
 from hea_sim.microscopy.phase_contrast import PHASE_CLASSES, PhaseContrast, two_phases
-from hea_sim.microscopy.phases import random_phases
+from hea_sim.microscopy.phases import CONSTITUENT_CLASSES, inlay_eutectic, name_constituents, random_phases
 from hea_sim.microscopy.scenes import Scene
 from hea_sim.microscopy.sections import Section, draw_section
 from hea_sim.microscopy.shapes import add_ellipses, add_polygons, add_strokes, coverage, empty_distance, plain_distance
@@ -48,7 +48,7 @@ def test_any_field_of_phases_is_sound_and_redrawn_by_its_seed(seed):
     assert a.reflectance.dtype == np.float32 and a.labels.dtype == np.uint8
     assert a.reflectance.shape == a.labels.shape == (96, 128)
     assert 0 <= a.reflectance.min() and a.reflectance.max() <= 1
-    assert dict(a.classes) == PHASE_CLASSES and a.labels.max() <= 3
+    assert dict(a.classes) == CONSTITUENT_CLASSES and a.labels.max() <= 5
     assert a.reflectance.tobytes() == b.reflectance.tobytes() and a.labels.tobytes() == b.labels.tobytes()
 
 
@@ -56,6 +56,48 @@ def test_different_seeds_differ():
     assert (
         random_phases(rng(1), (64, 64)).reflectance.tobytes() != random_phases(rng(2), (64, 64)).reflectance.tobytes()
     )
+
+
+def test_every_constituent_occurs_and_none_fills_all_fields():
+    shares = np.array([np.bincount(random_phases(rng(s), (96, 96)).labels.ravel(), minlength=6) for s in range(60)])
+    shares = shares / 96**2
+    assert ((shares > 0.01).sum(0) >= 3).all()
+    # A eutectic lies beside matrix or primary crystals in about as many fields as it has for itself, or more.
+    eutectic = shares[:, 2] > 0.05
+    assert (shares[eutectic][:, [0, 1, 3]].sum(1) > 0.05).mean() > 0.4
+    assert (shares[:, :4].max(1) < 0.95).mean() > 0.5
+
+
+@pytest.mark.parametrize("section", DENDRITE_SECTIONS)
+def test_named_dendrites_are_what_the_arms_cover(section):
+    drawn = draw_dendrites(rng(), SHAPE, Dendrites(section=section, second_fraction=0.35))
+    named = name_constituents(drawn, 1, 0)
+    assert dict(named.classes) == CONSTITUENT_CLASSES and set(np.unique(named.labels)) == {0, 1}
+    assert (named.labels == 1).mean() == pytest.approx(0.65, abs=0.004)
+    assert dict(drawn.classes) == PHASE_CLASSES and named.reflectance is drawn.reflectance
+    # Damage finds its class by name.
+    hurt = add_cracks(add_pores(named, rng(), area_fraction=0.05), rng())
+    assert dict(hurt.classes) == CONSTITUENT_CLASSES and set(np.unique(hurt.labels)) == {0, 1, 4, 5}
+
+
+@pytest.mark.parametrize("kind", EUTECTIC_KINDS)
+def test_a_eutectic_is_one_region_that_holds_both_of_its_greys(kind):
+    dendrites = name_constituents(draw_dendrites(rng(), SHAPE, Dendrites(second_fraction=0.5)), 1, 0)
+    place = dendrites.labels == 0
+    eutectic = draw_eutectic(
+        rng(), SHAPE, Eutectic(kind=kind, spacing_px=8.0, second_fraction=0.3, contrast=replace(FLAT, second_level=1.0))
+    )
+    scene = inlay_eutectic(dendrites, eutectic, place)
+    np.testing.assert_array_equal(scene.labels == 2, place)
+    np.testing.assert_array_equal(scene.labels == 1, dendrites.labels == 1)
+    # Away from its edge there is the eutectic and nothing else, and beyond it nothing of the eutectic.
+    inner, outer = ndimage.binary_erosion(place, iterations=3), ndimage.binary_erosion(~place, iterations=3)
+    np.testing.assert_allclose(scene.reflectance[inner], eutectic.reflectance[inner], atol=1e-6)
+    np.testing.assert_allclose(scene.reflectance[outer], dendrites.reflectance[outer], atol=1e-6)
+    assert (scene.reflectance[inner] > 0.75).mean() == pytest.approx(0.3, abs=0.05)
+    # Lamellae and rods are finer than the region: both greys are near every place in it.
+    near = ndimage.maximum_filter(scene.reflectance, 25) - ndimage.minimum_filter(scene.reflectance, 25)
+    assert np.quantile(near[inner], 0.01) > 0.3
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])

@@ -1,12 +1,20 @@
 """Fits by gradient: they end where the linear solve ends, go on after a stop with the same bits, refuse nonsense."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from hea_sim.errors import InputError
+from hea_sim.potentials.environment import find_neighbours
 from hea_sim.potentials.fitting import GradientSettings, Tolerance, Weights, build_rows, fit_gradient, fit_linear
+from hea_sim.potentials.mtp import new_mtp
+from hea_sim.potentials.mtp_torch import MtpModule, padded_batch
+from hea_sim.potentials.mtp_training import KernelMtp
 from tests.pair_functions import cells, known_model, labelled
+
+from .mtp_systems import alloy, cluster, potential
 
 WEIGHTS = Weights(default=Tolerance(energy_meV_per_atom=20.0, force_eV_per_A=0.1, stress_GPa=2.0))
 
@@ -126,3 +134,32 @@ def test_what_makes_no_sense_is_refused():
         module = Design(known_model())
         module.scale.data.fill_(float("nan"))
         fit_gradient(module, module.batch, 4.5, structures, WEIGHTS, GradientSettings(epochs=1))
+
+
+def _in_torch(module, batch):
+    energy, forces, stress = module(batch, training=True)
+    loss = energy.square().sum() + forces.square().sum() + 50.0 * stress.square().sum()
+    return energy, forces, stress, torch.autograd.grad(loss, list(module.parameters()))
+
+
+def test_compiled_kernels_train_as_automatic_differentiation_does():
+    model = potential(8)
+    environment = find_neighbours([alloy(size=2), cluster(5, seed=1)], model.cutoff_A)
+    fast = _in_torch(KernelMtp(model), environment)
+    slow = _in_torch(MtpModule(model), padded_batch(environment, model))
+    periodic = torch.tensor([True, False])
+    assert torch.allclose(fast[0], slow[0], atol=1e-9) and torch.allclose(fast[1], slow[1], atol=1e-9)
+    assert torch.allclose(fast[2][periodic], slow[2][periodic], atol=1e-11)
+    fast_gradients = _in_torch(KernelMtp(model), only := find_neighbours([alloy(size=2)], model.cutoff_A))[3]
+    slow_gradients = _in_torch(MtpModule(model), padded_batch(only, model))[3]
+    for one, other in zip(fast_gradients, slow_gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-8, atol=1e-8 * float(other.abs().max()))
+
+
+def test_what_is_alike_costs_nothing_and_scale_does_not_count():
+    model = new_mtp(["Nb", "Mo"], 8, 4.5, seed=0)
+    assert KernelMtp(model).penalty().item() < 1e-24
+    apart = potential(8)
+    larger = replace(apart, radial=7.0 * apart.radial)
+    assert KernelMtp(larger).penalty().item() == pytest.approx(float(KernelMtp(apart).penalty()), rel=1e-12)
+    assert KernelMtp(apart).penalty().item() > 0

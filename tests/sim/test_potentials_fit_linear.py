@@ -21,7 +21,7 @@ from hea_sim.potentials.fitting import (
     leave_group_out,
     predict_structures,
 )
-from hea_sim.potentials.fitting.linear import errors_of
+from hea_sim.potentials.fitting.linear import Likeness, errors_of
 from hea_sim.potentials.fitting.rows import Block, Rows, triangle_of
 from hea_sim.potentials.fitting.sparse_kernels import descend
 from hea_sim.potentials.zbl import ZBLModel
@@ -268,3 +268,45 @@ def test_what_cannot_be_fitted_is_refused():
         Tolerance(energy_meV_per_atom=0.0)
     with pytest.raises(InputError, match="no Al"):
         build_rows(known_model(("Ni", "Cu")), _set(3))
+
+
+def _rows_of_two(noise, seed=0):
+    """Make rows of two elements with three features each, the first of which moves no atom."""
+    rng = np.random.default_rng(seed)
+    truth = np.array([-5.0, 0.7, -0.4, -6.0, 0.9, 0.1])
+    x = rng.normal(size=(200, 6))
+    y = x @ truth + noise * rng.normal(size=200)
+    block = Block("a", "force", 0)
+    constant = np.array([True, False, False, True, False, False])
+    table = np.column_stack([x, y])
+    rows = Rows(
+        n_features=6, triangles={block: triangle_of(table)}, counts={block: 200}, constant=constant,
+        energies=np.empty((0, 7)), blocks=(),
+    )  # fmt: skip
+    return rows, truth
+
+
+def test_likeness_pulls_twins_together_and_leaves_constants_alone():
+    rows, truth = _rows_of_two(noise=0.0)
+    free = fit_linear(rows, penalty=0.0, likeness=Likeness(elements=2, strength=0.0)).coefficients
+    np.testing.assert_allclose(free, truth, atol=1e-10)
+    apart = [abs(free[1] - free[4])]
+    for strength in (1e-2, 1.0, 1e4):
+        c = fit_linear(rows, penalty=0.0, likeness=Likeness(elements=2, strength=strength)).coefficients
+        apart.append(abs(c[1] - c[4]))
+        np.testing.assert_allclose(c[[0, 3]], [-5.0, -6.0], atol=0.5)
+    assert apart == sorted(apart, reverse=True)
+    assert apart[-1] < 1e-3
+
+
+def test_likeness_is_the_ridge_on_distances_from_the_mean():
+    rows, _ = _rows_of_two(noise=0.3)
+    strength, (triangle,) = 0.05, rows.triangles.values()
+    weight = Tolerance().std("force") ** -2
+    gram, target = weight * triangle[:, :-1].T @ triangle[:, :-1], weight * triangle[:, :-1].T @ triangle[:, -1]
+    prior = np.zeros((6, 6))
+    for k in (1, 2):
+        size = (gram[k, k] + gram[k + 3, k + 3]) / 2
+        prior[np.ix_([k, k + 3], [k, k + 3])] = strength * size * np.array([[0.5, -0.5], [-0.5, 0.5]])
+    found = fit_linear(rows, penalty=0.0, likeness=Likeness(elements=2, strength=strength)).coefficients
+    np.testing.assert_allclose(found, np.linalg.solve(gram + prior, target), atol=1e-9)

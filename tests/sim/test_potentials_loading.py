@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
+import hea_sim as hs
 from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameError
 from hea_sim.potentials.checks import check_potential, raise_if_failed
 from hea_sim.potentials.contract import SitePotential
 from hea_sim.potentials.fitting.families import model_arrays
-from hea_sim.potentials.loading import load_potential, shipped_potentials
+from hea_sim.potentials.loading import load_potential, recommended_potential, shipped_potentials
 from hea_sim.potentials.mtp import new_mtp
 from hea_sim.potentials.mtp_files import write_mtp
 from hea_sim.registry.cards import DataSource, ModelCard, Score, save_model
 
 
-def saved(folder: Path, **settings):
+def saved(folder: Path, name: str = "toy", **settings):
     model = new_mtp(["Nb", "Mo"], 6, 4.5, 4, seed=1)
     arrays, own = model_arrays(model, None)
     card = ModelCard(
-        name="toy",
+        name=name,
         kind="potential",
         elements=model.elements,
         data=(DataSource(name="none", source="random numbers", licence="none"),),
@@ -80,6 +81,21 @@ def test_what_is_not_there_is_said_in_one_line(name, options, kind, says):
     with pytest.raises(kind, match=says) as error:
         load_potential(name, **options)
     assert isinstance(error.value, HEAError) and "\n" not in str(error.value)
+
+
+def test_a_set_of_elements_names_the_potential_that_was_taken(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("hea_sim.registry.cards.MODELS", tmp_path)
+    assert recommended_potential("nbmotaw") is None
+    for name in ("nbmotaw-snap", "nbmotaw-mtp"):  # what is there is taken, the better one where both are
+        saved(tmp_path / name, name=name)
+        assert recommended_potential("NbMoTaW") == name
+        with caplog.at_level("INFO", logger="hea_sim"):
+            potential = hs.load_potential("nbmotaw")
+        assert potential.name == name and potential.notes[0] == "recommended for 'nbmotaw'"
+        assert caplog.messages[-1] == f"'nbmotaw': taking {name}, the recommended potential"
+    assert load_potential("nbmotaw-snap").notes == ()
+    with pytest.raises(UnknownNameError, match="nbmotaw-mtp, nbmotaw-snap, nbmotaw, chgnet"):
+        load_potential("cu")
 
 
 def test_a_published_eam_comes_by_name():

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hea_sim.diffraction import powder_pattern
@@ -32,6 +32,7 @@ finite = st.floats(-10, 10)
 spread = st.floats(1e-3, 2.0)
 
 
+@settings(deadline=None)
 @given(finite, spread, finite, spread, finite, spread)
 def test_verdicts_follow_their_definition(m: float, sm: float, p: float, sp: float, a: float, sa: float) -> None:
     fields = judge_numbers(number(m, sm), number(p, sp), independent=True, alternatives={"other": number(a, sa)})
@@ -43,6 +44,7 @@ def test_verdicts_follow_their_definition(m: float, sm: float, p: float, sp: flo
     assert fields["verdict"] == expected
 
 
+@settings(deadline=None)
 @given(finite, spread, finite, spread)
 def test_shared_input_is_never_evidence(m: float, sm: float, p: float, sp: float) -> None:
     fields = judge_numbers(number(m, sm), number(p, sp), independent=False, alternatives={"x": number(99, 0.1)})
@@ -57,6 +59,7 @@ def test_agreement_needs_a_named_alternative() -> None:
 assemblages = st.lists(st.lists(st.sampled_from(["A1", "A2", "A3"]), min_size=1, max_size=2, unique=True), max_size=3)
 
 
+@settings(deadline=None)
 @given(assemblages, assemblages)
 def test_named_claims_follow_their_definition(left: list[list[str]], right: list[list[str]]) -> None:
     one, other = ({tuple(sorted(s)) for s in sets} for sets in (left, right))

@@ -22,18 +22,19 @@ processing = "none"
 equilibration_temperature_K = 2000
 measurement_temperature_K = 298
 cell_size = 6
+potential = "none"
 controls = ["NbTaTi"]
 """
 
 
 @pytest.fixture
 def sample(root: Path, tmp_path: Path) -> Path:
-    """Copy the sample campaign, with a small cell."""
+    """Copy the sample campaign, with a small cell and no potential."""
     folder = tmp_path / "campaign"
     shutil.copytree(root / "sample_data/nbmotaw", folder)
     text = (folder / "campaign.toml").read_text()
     head, _, tables = text.partition("[[pattern]]")
-    (folder / "campaign.toml").write_text(f"{head}cell_size = 6\n\n[[pattern]]{tables}")
+    (folder / "campaign.toml").write_text(f'{head}cell_size = 6\npotential = "none"\n\n[[pattern]]{tables}')
     return folder
 
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.numpy import load_file
 
 from hea_sim.errors import InputError
+from hea_sim.microscopy.random_fields import draw_field
 from hea_vision.segmentation.examples import (
     Example,
     LabelledImage,
@@ -18,6 +19,7 @@ from hea_vision.segmentation.examples import (
 )
 from hea_vision.segmentation.inputs import network_input
 from hea_vision.segmentation.network import MicrographNet
+from hea_vision.segmentation.own_models import VIRTUAL_CLASSES
 from hea_vision.segmentation.partial_labels import IGNORED
 from hea_vision.segmentation.training import SegmenterTraining, learning_rate, load_weights, train_segmenter
 from tests.vision.tiny_networks import PRECIPITATES, WIDTHS, blobs, tiny_network
@@ -220,3 +222,14 @@ def test_the_learning_rate_warms_up_and_falls():
     rates = [learning_rate(1.0, share) for share in np.linspace(0, 1, 101)]
     assert max(rates) <= 1.0 and np.argmax(rates) in (3, 4) and rates[0] < 0.1
     assert rates[4:] == sorted(rates[4:], reverse=True) and rates[-1] == pytest.approx(0.02, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", sorted(VIRTUAL_CLASSES))
+def test_networks_know_the_classes_of_the_fields_that_they_learn_from(kind):
+    drawn = draw_field(kind, np.random.default_rng(2), (96, 96))
+    known = VIRTUAL_CLASSES[kind]
+    # A lone population of precipitates is either of two classes, see `allowed_of`.
+    names = {n: known[n] if name == "precipitate" else name for n, name in drawn.classes.items()}
+    assert names.items() <= known.items()
+    if kind == "phases":
+        assert dict(drawn.classes) == known

@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    calculator = load_teacher("7net-0")
+    calculator = load_teacher("7net-0").calculator()
     found: dict[str, np.ndarray] = {}
     found |= dft_against_teacher(options.data, calculator)
     print("binary frames done", flush=True)

@@ -26,7 +26,7 @@ from hea_sim.lattice.fit import FitCell, FitReport, arrangement_errors, fit_pair
 from hea_sim.lattice.pairs import KIND, PairModel, model_arrays
 from hea_sim.lattice.recipes import scores
 from hea_sim.lattice.recipes.designs import SIZE, CellDesign, design_cells
-from hea_sim.lattice.recipes.teacher import equation_of_state, label_cells
+from hea_sim.lattice.recipes.teacher import equation_of_state, label_designs
 from hea_sim.registry.cards import MODELS, ModelCard, Score, save_model
 
 NAME = "nbmotativ-pairs"
@@ -48,9 +48,9 @@ def second_teacher_subset(cells: list[CellDesign]) -> list[int]:
 
 def label(folder: Path, cells: list[CellDesign]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Label every cell with 7net-0 and the subset with CHGNet; cells that are labelled already are only read."""
-    first = label_cells(cells, ELEMENTS, VOLUME_GUESS_A3, "7net-0", folder / "labels-7net-0.npz")
+    first = label_designs(cells, ELEMENTS, VOLUME_GUESS_A3, "7net-0", folder / "labels-7net-0.npz")
     subset = second_teacher_subset(cells)
-    second = label_cells(cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet-0.3.0", folder / "labels-chgnet.npz", only=subset)
+    second = label_designs(cells, ELEMENTS, VOLUME_GUESS_A3, "chgnet", folder / "labels-chgnet.npz", only=subset)
     return first, second
 
 

@@ -225,7 +225,7 @@ def main() -> None:
     occupations, groups = design([models[s] for s in SETS[-2:]], rng)
     small = small_cells(cells, rng)
     print(f"{len(occupations)} cells of 128 atoms and {len(small)} of 16 designed", flush=True)
-    calculator = load_teacher("7net-0")
+    calculator = load_teacher("7net-0").calculator()
     arrays = {
         "occupation": occupations.astype(np.int8),
         "group": groups.astype(np.int8),

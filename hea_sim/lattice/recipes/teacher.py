@@ -6,53 +6,33 @@ The labelling may be stopped at any time: finished cells stand in the npz file a
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hea_sim.documents import write_atomic
-from hea_sim.errors import InputError, MissingDependencyError, unknown_name
+from hea_sim.errors import InputError
 from hea_sim.lattice.recipes.designs import SIZE, CellDesign
 from hea_sim.lattice.shells import lattice_points
+from hea_sim.potentials.universal import UniversalPotential, universal_potential
 
 #: Volumes of the three single points, relative to the guessed volume of the cell.
 STRAINS = np.array([0.96, 1.0, 1.04])
 EV_PER_A3_IN_GPA = 160.21766208
 
 
-def _sevennet() -> Any:
-    from sevenn.calculator import SevenNetCalculator
+def load_teacher(name: str) -> UniversalPotential:
+    """Load a universal potential whose weights ship in its wheel, on one thread."""
+    potential = universal_potential(name)
+    import torch
 
-    return SevenNetCalculator("7net-0", device="cpu")
-
-
-def _chgnet() -> Any:
-    from chgnet.model.dynamics import CHGNetCalculator
-
-    return CHGNetCalculator(use_device="cpu")
+    torch.set_num_threads(1)
+    return potential
 
 
-TEACHERS: dict[str, Callable[[], Any]] = {"7net-0": _sevennet, "chgnet-0.3.0": _chgnet}
-
-
-def load_teacher(name: str) -> Any:
-    """Load the ASE calculator of a teacher whose weights ship in its wheel, on one thread."""
-    if name not in TEACHERS:
-        raise unknown_name("teacher", name, TEACHERS)
-    try:
-        import torch
-
-        torch.set_num_threads(1)
-        return TEACHERS[name]()
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"teacher {name} cannot be loaded ({error}); install the extra: pip install 'hea-toolkit[mlip]'"
-        ) from error
-
-
-def label_cells(
+def label_designs(
     cells: Sequence[CellDesign],
     elements: Sequence[str],
     volume_guess_A3: np.ndarray,
@@ -67,7 +47,7 @@ def label_cells(
     labels = _resume(path, occupations)
     asked = range(len(cells)) if only is None else only
     wanted = [k for k in asked if not np.isfinite(labels["energy_eV"][k]).all()]
-    calculator = load_teacher(teacher) if wanted else None
+    calculator = load_teacher(teacher).calculator() if wanted else None
     for done, k in enumerate(wanted, start=1):
         guess = volume_guess_A3[cells[k].occupation].mean()
         for v, strain in enumerate(STRAINS):

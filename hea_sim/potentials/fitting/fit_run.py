@@ -80,10 +80,36 @@ def fit_potential(
     _write_tables(folder, predictions, errors, curve)
     if job.figures:
         _draw(folder, predictions, errors, curve)
+    settings["element_energies_eV"] = element_energies(potential)
+    settings["errors"] = {name: [asdict(row) for row in table] for name, table in errors.items()}
     _save(folder / MODEL_FOLDER, job, elements, arrays, settings, errors, audit)
     results = _results(job, fitted, variance, errors, audit, curve)
     write_json(folder / "results.json", results)
     return FittedPotential(folder=folder, potential=potential, errors=errors, audit=audit, results=results)
+
+
+def element_energies(potential: SitePotential) -> dict[str, float]:
+    """Give the energies of bcc and fcc elements at their own volume, in eV per atom, for `reference="elements"`."""
+    from ase.build import bulk
+    from ase.data import atomic_numbers, reference_states
+    from scipy.optimize import minimize_scalar
+
+    found = {}
+    for element in potential.elements:
+        state = reference_states[atomic_numbers[element]]
+        if not state or state.get("symmetry") not in ("bcc", "fcc"):
+            continue
+        atoms = bulk(element)
+
+        def energy(scale: float, atoms: Any = atoms) -> float:
+            strained = atoms.copy()
+            strained.set_cell(scale * atoms.cell, scale_atoms=True)
+            return potential.evaluate(strained).energy_eV / len(atoms)
+
+        best = minimize_scalar(energy, bounds=(0.93, 1.07), method="bounded", options={"xatol": 1e-7})
+        if 0.931 < best.x < 1.069:  # no rest inside these bounds: no crystal of this potential
+            found[element] = float(best.fun)
+    return found
 
 
 def refuse_faults(audit: Audit, job: FitPotentialJob) -> None:

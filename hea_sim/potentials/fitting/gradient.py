@@ -27,6 +27,9 @@ from hea_sim.potentials.fitting.rows import KINDS, Block
 from hea_sim.potentials.fitting.structures import TrainingStructure
 from hea_sim.potentials.fitting.weights import Weights
 
+#: Parameters that hardly count are not blown up beyond this share of the largest scale.
+_LEAST_SCALE = 1e-3
+
 
 class TorchEnergy(Protocol):
     """A torch module whose parameters are the coefficients of a potential."""
@@ -49,7 +52,10 @@ class GradientSettings:
     """Say how long and how fast to go.
 
     `lbfgs_rounds` of ten steps each follow the epochs of Adam; the rate falls from `learning_rate` to a hundredth as a
-    cosine. `solve_every` epochs the linear coefficients are solved for, 0 for never.
+    cosine. `solve_every` epochs the linear coefficients are solved for, 0 for never. L-BFGS keeps the last `history`
+    steps, and works on parameters scaled by the root mean square of their gradients over the batches: a fit mixes
+    coefficients whose curvatures lie many powers of ten apart. `penalty` multiplies what the module's own `penalty()`
+    gives, where it has one.
     """
 
     epochs: int = 100
@@ -58,6 +64,8 @@ class GradientSettings:
     lbfgs_rounds: int = 10
     solve_every: int = 0
     clip: float = 10.0
+    history: int = 300
+    penalty: float = 0.0
     seed: int = 0
 
 
@@ -172,8 +180,10 @@ class _Run:
         self.labels = max(sum(p.count() for p in self.parts), 1)
         self.held_labels = max(sum(p.count() for p in self.held_out), 1)
         self.adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
+        self.scales = [torch.ones_like(p) for p in module.parameters()]
+        self.scaled = [torch.nn.Parameter(p.detach().clone()) for p in module.parameters()]
         self.lbfgs = torch.optim.LBFGS(
-            module.parameters(), max_iter=10, history_size=30, line_search_fn="strong_wolfe", tolerance_change=0.0
+            self.scaled, max_iter=10, history_size=settings.history, line_search_fn="strong_wolfe", tolerance_change=0.0
         )
         self.best: tuple[float, dict[str, torch.Tensor]] = (np.inf, self._copy())
         names = repr([(s.group, s.energy_eV, s.n_atoms) for s in (*structures, *validation)])
@@ -213,23 +223,63 @@ class _Run:
         for k in np.random.default_rng([settings.seed, number]).permutation(len(self.parts)):
             self.adam.zero_grad()
             loss = self.parts[k].loss(self.module, True) / max(self.parts[k].count(), 1)
-            loss.backward()
+            (loss + self._penalty()).backward()
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), settings.clip)
             self.adam.step()
             total += float(loss.detach()) * self.parts[k].count()
         return total / self.labels
 
+    def _penalty(self) -> torch.Tensor:
+        own = getattr(self.module, "penalty", None)
+        return torch.zeros(()) if own is None or not self.settings.penalty else self.settings.penalty * own()
+
     def _round(self) -> float:
+        parameters = list(self.module.parameters())
+        if not self.lbfgs.state_dict()["state"]:
+            self._scale(parameters)
+
         def closure() -> torch.Tensor:
-            self.lbfgs.zero_grad()
-            total = torch.zeros((), dtype=next(iter(self.module.parameters())).dtype)
+            self._put_back(parameters)
+            self._clear(parameters)
+            total = torch.zeros((), dtype=parameters[0].dtype)
             for part in self.parts:
                 loss = part.loss(self.module, True) / self.labels
                 loss.backward()
                 total = total + loss.detach().cpu()
+            prior = self._penalty()
+            if prior.requires_grad:
+                prior.backward()
+            total = total + prior.detach().cpu()
+            for scaled, parameter, scale in zip(self.scaled, parameters, self.scales, strict=True):
+                scaled.grad = None if parameter.grad is None else parameter.grad / scale
             return total
 
-        return float(self.lbfgs.step(closure))
+        loss = float(self.lbfgs.step(closure))
+        self._put_back(parameters)
+        return loss
+
+    def _scale(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        """Choose the scales from the gradients of the batches, none less than a thousandth of its kind's largest."""
+        squares = [torch.zeros_like(p) for p in parameters]
+        for part in self.parts:
+            self._clear(parameters)
+            (part.loss(self.module, True) / max(part.count(), 1)).backward()
+            for square, parameter in zip(squares, parameters, strict=True):
+                square += 0.0 if parameter.grad is None else parameter.grad**2
+        for scale, scaled, square, parameter in zip(self.scales, self.scaled, squares, parameters, strict=True):
+            size = (square / len(self.parts)).sqrt()
+            scale.copy_(size + _LEAST_SCALE * size.max() + 1e-12)
+            scaled.data.copy_(parameter.detach() * scale)
+
+    def _put_back(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        with torch.no_grad():
+            for scaled, parameter, scale in zip(self.scaled, parameters, self.scales, strict=True):
+                parameter.copy_(scaled / scale)
+
+    @staticmethod
+    def _clear(parameters: Sequence[torch.nn.Parameter]) -> None:
+        for parameter in parameters:
+            parameter.grad = None
 
     def _validate(self) -> float:
         return self._total(self.held_out) / self.held_labels
@@ -250,6 +300,8 @@ class _Run:
                 "module": self.module.state_dict(),
                 "adam": self.adam.state_dict(),
                 "lbfgs": self.lbfgs.state_dict(),
+                "scaled": [p.detach() for p in self.scaled],
+                "scales": self.scales,
                 "best": self.best[1],
                 "best_loss": self.best[0],
                 "history": [[s.phase, s.number, s.loss, s.validation] for s in self.history],
@@ -266,5 +318,8 @@ class _Run:
         self.module.load_state_dict(kept["module"])
         self.adam.load_state_dict(kept["adam"])
         self.lbfgs.load_state_dict(kept["lbfgs"])
+        for mine, scaled in zip(self.scaled, kept["scaled"], strict=True):
+            mine.data.copy_(scaled)
+        self.scales = kept["scales"]
         self.best = (kept["best_loss"], kept["best"])
         self.history = [GradientStep(phase=p, number=n, loss=a, validation=v) for p, n, a, v in kept["history"]]

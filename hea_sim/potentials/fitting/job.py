@@ -21,7 +21,11 @@ class _Strict(BaseModel):
 
 
 class SnapSettings(_Strict):
-    """Settings of a SNAP: `radii` and `weights` of elements are relative; what is left out is 0.5 and 1."""
+    """Settings of a SNAP: `radii` and `weights` of elements are relative; what is left out is 0.5 and 1.
+
+    `alike` pulls the coefficients of different elements together, so that what binary alloys teach is carried over to
+    alloys of more elements; 1e-5 is weak, 1e-3 strong.
+    """
 
     twojmax: int = Field(default=6, ge=0, le=16)
     cutoff_A: float = Field(default=4.6, gt=0, le=20)
@@ -30,12 +34,15 @@ class SnapSettings(_Strict):
     rmin0: float = Field(default=0.0, ge=0)
     radii: dict[str, float] = {}
     weights: dict[str, float] = {}
+    alike: float = Field(default=0.0, ge=0)
 
 
 class MtpSettings(_Strict):
     """Settings of a moment tensor potential and of how its radial functions follow the gradient.
 
     `fit_structures` are taken for the gradient, spread over all groups; the linear coefficients see all structures.
+    `alike` holds the radial functions of different pairs of elements together, so that what binary alloys teach is
+    carried over to alloys of more elements.
     """
 
     level: int = Field(default=12, ge=2, le=28)
@@ -46,8 +53,9 @@ class MtpSettings(_Strict):
     lbfgs_rounds: int = Field(default=10, ge=0)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=5e-3, gt=0, lt=1)
-    solve_every: int = Field(default=10, ge=0)
+    solve_every: int = Field(default=0, ge=0)
     fit_structures: int | None = Field(default=None, ge=1)
+    alike: float = Field(default=10.0, ge=0)
     device: str = "cpu"
 
 
@@ -132,6 +140,12 @@ class FitPotentialJob(_Strict):
         if value is not None and not 0 < value[0] < value[1]:
             raise InputError(f"repulsion_A {list(value)}; wanted the inner and the outer end, such as [1.2, 1.9]")
         return value
+
+    @model_validator(mode="after")
+    def _one_prior(self) -> FitPotentialJob:
+        if self.lasso and self.snap.alike > 0:
+            raise InputError("lasso with snap.alike: both choose among features; leave one of them out")
+        return self
 
     def tolerances(self) -> Weights:
         """Give the weights to begin with."""

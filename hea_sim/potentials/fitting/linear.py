@@ -20,7 +20,7 @@ import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.potentials.environment import Environment
-from hea_sim.potentials.fitting.rows import LinearModel, Rows, triangle_of
+from hea_sim.potentials.fitting.rows import LinearModel, Rows, add_rows, triangle_of
 from hea_sim.potentials.fitting.weights import Weights, weights_from_errors
 
 #: Singular values below this share of the largest count as zero.
@@ -66,14 +66,37 @@ def errors_of(rows: Rows, coefficients: np.ndarray) -> dict[tuple[str, str], flo
     return {key: float(np.sqrt(square / count)) for key, (square, count) in sums.items()}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """Hold elements alike: features come in `elements` equal blocks, one an element, and twins are pulled together.
+
+    `strength` weighs the squared distances of twins from their mean against rows of unit columns. Binary alloys never
+    show what an atom does among three other elements; what elements share carries over, what sets them apart does not.
+    """
+
+    elements: int
+    strength: float
+
+    def rows(self, lengths: np.ndarray, constant: np.ndarray) -> np.ndarray:
+        """Give the rows (n, features) of a fit that pull twins together, from the columns' lengths (features,)."""
+        features = len(lengths) // self.elements
+        sizes = np.sqrt(np.square(lengths.reshape(self.elements, features)).mean(axis=0))
+        apart = np.eye(self.elements) - 1 / self.elements
+        made = np.einsum("ab,jk->ajbk", apart, np.diag(np.sqrt(self.strength) * sizes))
+        rows = made.reshape(len(lengths), len(lengths))
+        rows[:, constant] = 0.0
+        return np.asarray(rows[~constant])
+
+
 def fit_linear(
-    rows: Rows, weights: Weights | None = None, penalty: float | None = None, *, selected: np.ndarray | None = None
-) -> LinearFit:
+    rows: Rows, weights: Weights | None = None, penalty: float | None = None, *,
+    selected: np.ndarray | None = None, likeness: Likeness | None = None,
+) -> LinearFit:  # fmt: skip
     """Solve for the coefficients.
 
     `penalty` is relative to rows of unit columns; without one it is where the marginal likelihood has its maximum.
-    `selected` (features,) keeps some features and sets the others to zero. Raises InputError where there is less than
-    one row, or a penalty below zero.
+    `selected` (features,) keeps some features and sets the others to zero; `likeness` holds elements together. Raises
+    InputError where there is less than one row, or a penalty below zero.
     """
     weights = weights or Weights()
     weights.known_in(rows)
@@ -84,6 +107,9 @@ def fit_linear(
     if not n_rows:
         raise InputError("no rows to fit to; give structures whose labels have finite tolerances")
     lengths = np.linalg.norm(triangle[:, :-1], axis=0)
+    if likeness is not None and likeness.strength > 0:
+        pull = likeness.rows(lengths, rows.constant)
+        triangle = add_rows(triangle, np.concatenate([pull, np.zeros((len(pull), 1))], axis=1))
     used = lengths > 1e-12 * lengths.max(initial=1e-300)
     if selected is not None:
         used &= selected
@@ -174,11 +200,13 @@ class _Problem:
         return np.concatenate([head, rest]), np.sqrt(self.noise(penalty)) * spread
 
 
-def fit_reweighted(rows: Rows, weights: Weights, penalty: float | None = None, *, rounds: int = 5) -> LinearFit:
+def fit_reweighted(
+    rows: Rows, weights: Weights, penalty: float | None = None, *, rounds: int = 5, likeness: Likeness | None = None
+) -> LinearFit:
     """Fit, set the tolerances to the errors that are left, and fit again, some rounds."""
-    fit = fit_linear(rows, weights, penalty)
+    fit = fit_linear(rows, weights, penalty, likeness=likeness)
     for _ in range(rounds):
-        fit = fit_linear(rows, weights_from_errors(rows, fit.coefficients, weights), penalty)
+        fit = fit_linear(rows, weights_from_errors(rows, fit.coefficients, weights), penalty, likeness=likeness)
     return fit
 
 

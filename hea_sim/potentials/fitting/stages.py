@@ -12,7 +12,7 @@ import numpy as np
 from hea_sim.potentials.contract import LinearModel
 from hea_sim.potentials.fitting.families import new_model, repulsion_of
 from hea_sim.potentials.fitting.job import FitPotentialJob
-from hea_sim.potentials.fitting.linear import LinearFit, errors_of, fit_linear, fit_reweighted
+from hea_sim.potentials.fitting.linear import Likeness, LinearFit, errors_of, fit_linear, fit_reweighted
 from hea_sim.potentials.fitting.rows import Rows, build_rows
 from hea_sim.potentials.fitting.selection import Choice, Range, Search, search_settings
 from hea_sim.potentials.fitting.sparse import lasso_path
@@ -60,7 +60,7 @@ def fit_model(
         job = _with(job, search.best.settings)
     settings = {} if search is None else search.best.settings
     model, rows = _rows(job, structures, shards, elements, _rows_file(folder, job, settings), say)
-    again = _solver(job, search)
+    again = _solver(job, elements, search)
     return Fitted(job=job, model=model, rows=rows, fit=again(rows), again=again, search=search)
 
 
@@ -90,7 +90,6 @@ def _follow_gradient(
     import torch
 
     from hea_sim.potentials.fitting.gradient import GradientSettings, GradientStep, fit_gradient
-    from hea_sim.potentials.mtp_torch import MtpModule, padded_batch
 
     settings = job.mtp
     held_out = [s for s, k in zip(structures, shards, strict=True) if k == job.shards - 1]
@@ -98,7 +97,7 @@ def _follow_gradient(
     if settings.fit_structures is not None and settings.fit_structures < len(chosen):
         order = np.argsort(split_shards(chosen, len(chosen), job.seed), kind="stable")
         chosen = [chosen[k] for k in np.sort(order[: settings.fit_structures])]
-    module = MtpModule(model, device=settings.device)
+    module, batch_of = _trainable(model, settings.device)
     weights, fixed = job.tolerances(), repulsion_of(job.repulsion_A, model.elements)
     labelled = [_without_fixed(s, fixed) for s in chosen], [_without_fixed(s, fixed) for s in held_out]
 
@@ -117,7 +116,7 @@ def _follow_gradient(
 
     fit_gradient(
         module,
-        lambda environment: padded_batch(environment, model, device=settings.device),
+        batch_of,
         model.cutoff_A,
         labelled[0],
         weights,
@@ -127,14 +126,26 @@ def _follow_gradient(
             learning_rate=settings.learning_rate,
             lbfgs_rounds=settings.lbfgs_rounds,
             solve_every=settings.solve_every,
+            penalty=settings.alike,
             seed=job.seed,
         ),
         validation=labelled[1],
-        solve=solve if settings.solve_every else None,
+        solve=solve,
         checkpoint=checkpoint,
         progress=tell,
     )
     return module.to_model()
+
+
+def _trainable(model: Any, device: str) -> tuple[Any, Callable[[Any], Any]]:
+    """Give the module that holds an MTP's coefficients, and what makes its batches: compiled kernels on a CPU."""
+    if device == "cpu":
+        from hea_sim.potentials.mtp_training import KernelMtp
+
+        return KernelMtp(model), lambda environment: environment
+    from hea_sim.potentials.mtp_torch import MtpModule, padded_batch
+
+    return MtpModule(model, device=device), lambda environment: padded_batch(environment, model, device=device)
 
 
 def _without_fixed(structure: TrainingStructure, fixed: Any) -> TrainingStructure:
@@ -152,17 +163,23 @@ def _without_fixed(structure: TrainingStructure, fixed: Any) -> TrainingStructur
     )
 
 
-def _solver(job: FitPotentialJob, search: Search | None) -> Callable[[Rows], LinearFit]:
+def _solver(job: FitPotentialJob, elements: Sequence[str], search: Search | None) -> Callable[[Rows], LinearFit]:
     weights, penalty = _searched(job, {} if search is None else search.best.settings)
+    likeness = _likeness(job, elements)
 
     def solve(rows: Rows) -> LinearFit:
         if job.weights == "auto":
-            fit = fit_reweighted(rows, weights, penalty)
+            fit = fit_reweighted(rows, weights, penalty, likeness=likeness)
         else:
-            fit = fit_linear(rows, weights, penalty)
+            fit = fit_linear(rows, weights, penalty, likeness=likeness)
         return lasso_path(rows, fit.weights, penalty)[0].fit if job.lasso else fit
 
     return solve
+
+
+def _likeness(job: FitPotentialJob, elements: Sequence[str]) -> Likeness | None:
+    """Give what holds elements alike in the linear solve: those of an MTP share all but their constants."""
+    return Likeness(elements=len(elements), strength=job.snap.alike) if job.family == "snap" else None
 
 
 def _searched(job: FitPotentialJob, settings: Mapping[str, Any]) -> tuple[Weights, float | None]:
@@ -214,6 +231,8 @@ def _search(
         space["penalty"] = Range(low=settings.penalty[0], high=settings.penalty[1], log=True)
     built: dict[str, Rows] = {}
 
+    likeness = _likeness(job, elements)
+
     def score(trial: Mapping[str, Any]) -> float:
         changed = _with(job, trial)
         file = _rows_file(folder, job, trial)
@@ -222,7 +241,7 @@ def _search(
             built[file.name] = _rows(changed, structures, shards, elements, file, say)[1]
         rows = built[file.name]
         weights, penalty = _searched(changed, trial)
-        fit = fit_linear(rows.select(lambda b: b.shard != job.shards - 1), weights, penalty)
+        fit = fit_linear(rows.select(lambda b: b.shard != job.shards - 1), weights, penalty, likeness=likeness)
         errors = errors_of(rows.select(lambda b: b.shard == job.shards - 1), fit.coefficients)
         return float(np.sqrt(errors["all", "energy"] / 5e-3 * errors["all", "force"] / 0.1))
 
