@@ -54,6 +54,7 @@ def referenced_lattice_parameter(
     temperature_K: float,
     parts: Mapping[str, float],
     model: str,
+    alloy_std: float = ALLOY_STD_OF_A,
 ) -> Estimate:
     """Predict the lattice parameter of an alloy at a measuring temperature, with its model_std.
 
@@ -67,9 +68,12 @@ def referenced_lattice_parameter(
         Structure of the alloy, "A1" or "A2": elements expand as in it where that is known.
     parts
         Relative standard deviations of a that the model states of itself, by name; they are joined in quadrature with
-        the jackknife over elements, the std of the element references, and `ALLOY_STD_OF_A`.
+        the jackknife over elements, the std of the element references, and `alloy_std`.
     model
         What the model is called, for the text of the method.
+    alloy_std
+        Relative std of a of an alloy whose elements all have the same offset, as measured alloys show it of this kind
+        of model.
     """
     if not 0 < temperature_K < 4000:
         raise InputError(f"temperature {temperature_K} K; wanted a number between 0 and 4000")
@@ -84,7 +88,7 @@ def referenced_lattice_parameter(
     every = {
         "elements left out": _jackknife(c, ratio / mean),
         "element references": float(np.sqrt(((c * own) ** 2).sum())),
-        "measured alloys": ALLOY_STD_OF_A if len(c) > 1 else 0.0,
+        "measured alloys": alloy_std if len(c) > 1 else 0.0,
         **parts,
     }
     std = a * float(np.sqrt(sum(part**2 for part in every.values())))
@@ -101,14 +105,13 @@ def referenced_lattice_parameter(
 
 
 def _jackknife(c: np.ndarray, ratio: np.ndarray) -> float:
-    """Compute the standard error of the mean of relative offsets, weighted by composition, leaving each out in turn.
+    """Compute the standard error of the mean of relative offsets, weighted by composition.
 
+    Of equal fractions this is the jackknife; a trace element, or the rest beside one that is nearly all, counts little.
     A pure element is its own reference: it has no such error.
     """
     n = len(c)
     if n < 2:
         return 0.0
     mean = float(c @ ratio)
-    left_out = (mean - c * ratio) / (1 - c)
-    # Weighted by c, so that a trace element's absence does not count as one of n equals.
-    return float(np.sqrt((n - 1) * (c * (left_out - mean) ** 2).sum()))
+    return float(np.sqrt(n / (n - 1) * ((c * (ratio - mean)) ** 2).sum()))

@@ -258,7 +258,12 @@ def predict(result: LoopResult) -> None:
     result.expected = expect(campaign.alloy, size=campaign.cell_size, seed=campaign.seed, potential=potential)
     known = set(chosen.record.elements) if chosen else set()
     result.alternatives = [
-        expect(alloy, simulate=False, potential=chosen if set(Composition.parse(alloy)) <= known else None)
+        expect(
+            alloy,
+            simulate=False,
+            seed=campaign.seed,
+            potential=chosen if set(Composition.parse(alloy)) <= known else None,
+        )
         for alloy in campaign.controls
     ]
 

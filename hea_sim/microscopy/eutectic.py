@@ -132,10 +132,10 @@ def _box(row: float, column: float, reach: float, shape: tuple[int, int]) -> tup
 
 
 def random_eutectic(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    """Draw a eutectic of any make, spacings of lamellae from 4 to 24 px, of rods to 12."""
+    """Draw a eutectic of any make, spacings of lamellae from 5 to 24 px, of rods to 12."""
     kind = str(rng.choice(EUTECTIC_KINDS, p=[0.75, 0.25]))
     # Coarser ones are told from cores of dendrites and from plates by nothing that the picture shows.
-    spacing = float(np.exp(rng.uniform(np.log(4), np.log(24 if kind == "lamellar" else 12))))
+    spacing = float(np.exp(rng.uniform(np.log(5), np.log(24 if kind == "lamellar" else 12))))
     eutectic = Eutectic(
         kind=kind,
         spacing_px=spacing,

@@ -6,7 +6,7 @@ in few directions, as of habit planes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -157,8 +157,13 @@ def _outline(rng: np.random.Generator, kind: str, length: float, thickness: floa
     return np.stack([s * u + c * v, c * u - s * v], 1)
 
 
-def random_network(rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None) -> Scene:
-    """Draw a network of any make, in a given `matrix` (rows, columns) or one of its own."""
+def random_network(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    matrix: np.ndarray | None = None,
+    contrast: PhaseContrast | None = None,
+) -> Scene:
+    """Draw a network of any make, in a given `matrix` (rows, columns) and `contrast` or those of its own."""
     size = float(np.exp(rng.uniform(np.log(20), np.log(160))))
     network = FilmNetwork(
         grain_size_px=size,
@@ -166,23 +171,27 @@ def random_network(rng: np.random.Generator, shape: tuple[int, int], matrix: np.
         unevenness=float(rng.uniform(0, 1.0)),
         junction_px=float(rng.uniform(0.02, 0.08) * size + 0.3),
         waviness=float(rng.uniform(0, 0.05)),
-        contrast=random_contrast(rng),
+        contrast=contrast or random_contrast(rng),
     )
     return draw_network(rng, shape, network, matrix=matrix)
 
 
 def random_intermetallics(
-    rng: np.random.Generator, shape: tuple[int, int], matrix: np.ndarray | None = None, *, level: float | None = None
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    matrix: np.ndarray | None = None,
+    contrast: PhaseContrast | None = None,
+    *,
+    least_px: float = 2.0,
 ) -> Scene:
-    """Draw needles, plates or blocks of any make, in a given `matrix` (rows, columns) or one of its own.
+    """Draw needles, plates or blocks of any make, in a given `matrix` (rows, columns) and `contrast` or their own.
 
-    `level` is their grey where it is known.
+    They are at least `least_px` and at most 16 px thick.
     """
     kind = str(rng.choice(INTERMETALLIC_KINDS))
-    thickness = float(np.exp(rng.uniform(np.log(2), np.log(16))))
+    thickness = float(np.exp(rng.uniform(np.log(least_px), np.log(16))))
     aspect = float(rng.uniform(1, 2.5) if kind == "block" else np.exp(rng.uniform(np.log(5), np.log(40))))
     length = min((2.0 if kind == "block" else 1.0) * thickness * aspect, 600.0)
-    contrast = random_contrast(rng)
     intermetallics = Intermetallics(
         kind=kind,
         length_px=length,
@@ -190,6 +199,6 @@ def random_intermetallics(
         variants=int(rng.integers(0, 5)),
         variant_spread_deg=float(rng.uniform(0, 10)),
         second_fraction=float(rng.uniform(0.02, 0.3)),
-        contrast=contrast if level is None else replace(contrast, second_level=level),
+        contrast=contrast or random_contrast(rng),
     )
     return draw_intermetallics(rng, shape, intermetallics, matrix=matrix)

@@ -121,10 +121,11 @@ def _colonies_beside_grains(rng: np.random.Generator, shape: tuple[int, int]) ->
 
 
 def _primary_in_eutectic(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    """Draw primary intermetallics, and the eutectic that grew around them."""
+    """Draw primary intermetallics, and the eutectic that grew around them, finer than they are thick."""
     contrast = random_contrast(rng)
-    eutectic = _fine_eutectic(rng, shape, contrast, float(rng.uniform(0.2, 0.55)), widest_px=12.0)
-    drawn = random_intermetallics(rng, shape, eutectic.reflectance, level=contrast.second_level)
+    share = float(rng.uniform(0.2, 0.55))
+    eutectic = _fine_eutectic(rng, shape, contrast, share, widest_px=7.0)
+    drawn = random_intermetallics(rng, shape, eutectic.reflectance, contrast, least_px=10.0)
     return name_constituents(drawn, _EUTECTIC, _INTERMETALLIC)
 
 
@@ -132,7 +133,7 @@ def _fine_eutectic(
     rng: np.random.Generator, shape: tuple[int, int], contrast: PhaseContrast, share: float, *, widest_px: float
 ) -> Scene:
     """Draw a eutectic that fits into places of limited width; `share` is the area fraction of its second phase."""
-    spacing = float(np.exp(rng.uniform(np.log(3.5), np.log(np.clip(widest_px, 4.0, 16.0)))))
+    spacing = float(np.exp(rng.uniform(np.log(5), np.log(np.clip(widest_px, 5.5, 16.0)))))
     eutectic = Eutectic(
         kind=str(rng.choice(EUTECTIC_KINDS, p=[0.75, 0.25])),
         spacing_px=spacing,
@@ -147,20 +148,26 @@ def _fine_eutectic(
 
 
 def _network(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    return name_constituents(random_network(rng, shape, _ground_or_none(rng, shape)), _MATRIX, _INTERMETALLIC)
+    contrast = random_contrast(rng)
+    return name_constituents(
+        random_network(rng, shape, _ground_or_none(rng, shape, contrast), contrast), _MATRIX, _INTERMETALLIC
+    )
 
 
 def _intermetallics(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
-    return name_constituents(random_intermetallics(rng, shape, _ground_or_none(rng, shape)), _MATRIX, _INTERMETALLIC)
+    contrast = random_contrast(rng)
+    return name_constituents(
+        random_intermetallics(rng, shape, _ground_or_none(rng, shape, contrast), contrast), _MATRIX, _INTERMETALLIC
+    )
 
 
-def _ground_or_none(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray | None:
-    return _grains(rng, shape) if rng.random() < 0.3 else None
+def _ground_or_none(rng: np.random.Generator, shape: tuple[int, int], contrast: PhaseContrast) -> np.ndarray | None:
+    return _grains(rng, shape, contrast.matrix_level) if rng.random() < 0.3 else None
 
 
-def _grains(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def _grains(rng: np.random.Generator, shape: tuple[int, int], level: float) -> np.ndarray:
     """Draw a matrix of grains that differ a little."""
-    contrast = _faint(rng, float(rng.uniform(0.35, 0.65)))
+    contrast = _faint(rng, level)
     return draw_grains(rng, shape, grain_size_px=float(rng.uniform(30, 150)), contrast=contrast).reflectance
 
 
@@ -170,7 +177,11 @@ def _faint(rng: np.random.Generator, level: float) -> GrainContrast:
 
 def _ground(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:
     """Draw grains and nothing else: a field may have none of the constituents."""
-    return Scene(reflectance=_grains(rng, shape), labels=np.zeros(shape, np.uint8), classes=dict(CONSTITUENT_CLASSES))
+    return Scene(
+        reflectance=_grains(rng, shape, float(rng.uniform(0.35, 0.65))),
+        labels=np.zeros(shape, np.uint8),
+        classes=dict(CONSTITUENT_CLASSES),
+    )
 
 
 def _layers(rng: np.random.Generator, shape: tuple[int, int]) -> Scene:

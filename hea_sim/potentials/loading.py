@@ -64,6 +64,9 @@ def load_potential(
         return _from_file(path, species)
     if (path / CARD_FILE).is_file():
         return _from_folder(path, reference, ())
+    if path.is_dir():
+        hint = f"; take {path / 'model'}" if (path / "model" / CARD_FILE).is_file() else ""
+        raise MissingFileError(f"{path}: a folder without {CARD_FILE}; wanted that of a model{hint}")
     text = str(name)
     if text in UNIVERSAL:
         from hea_sim.potentials.universal import universal_potential

@@ -82,6 +82,17 @@ def _padded(environment: Environment, cutoff_A: float, atoms: slice) -> tuple[np
     return out, second, pairs
 
 
+def distance_from_alike(radial: torch.Tensor) -> torch.Tensor:
+    """Give how far pairs of species are from alike: variance over them of each f_mu's coefficients, relative.
+
+    `radial` is (mu, z_i, z_j, k). Binary alloys never show an atom neighbours of two other species at once; what is
+    alike can be carried over.
+    """
+    mean = radial.mean((1, 2), keepdim=True)
+    spread = ((radial - mean) ** 2).mean((1, 2)).sum(-1)
+    return (spread / (mean**2).sum((1, 2, 3))).sum()
+
+
 class MtpModule(torch.nn.Module):
     """Hold the coefficients of an MTP as parameters: `radial` (mu, z_i, z_j, k), `species_eV`, `linear_eV`."""
 
@@ -104,6 +115,10 @@ class MtpModule(torch.nn.Module):
         self._columns = torch.tensor([mu * width + number[a, b, c] for mu, a, b, c in model.basis.basic.tolist()])
         self._scalars = torch.as_tensor(_renumbered(model)[model.basis.scalars])
         self.to(device)
+
+    def penalty(self) -> torch.Tensor:
+        """Give how far pairs of species are from alike, see `distance_from_alike`."""
+        return distance_from_alike(self.radial)
 
     def to_model(self) -> MtpModel:
         """Give the model with the present coefficients."""

@@ -14,6 +14,7 @@ import torch
 
 from hea_sim.potentials.environment import Environment
 from hea_sim.potentials.mtp import MtpModel, loss_in_pairs
+from hea_sim.potentials.mtp_torch import distance_from_alike
 from hea_sim.potentials.pair_kernels import gather_forces
 
 
@@ -29,13 +30,8 @@ class KernelMtp(torch.nn.Module):
         )
 
     def penalty(self) -> torch.Tensor:
-        """Give how far pairs of species are from alike: variance over them of each f_mu's coefficients, relative.
-
-        Binary alloys never show an atom neighbours of two other species at once; what is alike can be carried over.
-        """
-        mean = self.radial.mean((1, 2), keepdim=True)
-        spread = ((self.radial - mean) ** 2).mean((1, 2)).sum(-1)
-        return (spread / (mean**2).sum((1, 2, 3))).sum()
+        """Give how far pairs of species are from alike, see `distance_from_alike`."""
+        return distance_from_alike(self.radial)
 
     def to_model(self) -> MtpModel:
         """Give the model with the present coefficients."""

@@ -257,7 +257,7 @@ def test_a_learning_curve_falls_towards_the_noise():
 def test_what_cannot_be_fitted_is_refused():
     rows = build_rows(known_model(), _set(6))
     with pytest.raises(InputError, match="groups are"):
-        fit_linear(rows, Weights(groups={"z": Tolerance()}))
+        Weights(groups={"z": Tolerance()}).known_in(rows.groups)
     with pytest.raises(InputError, match="penalty"):
         fit_linear(rows, penalty=-1.0)
     with pytest.raises(InputError, match="no rows"):

@@ -241,7 +241,10 @@ def _save(
                 source=job.data_source,
                 licence=job.data_licence,
                 citation=job.data_citation,
-                used=f"{audit.train.n_structures} structures to fit to, {len(audit.duplicates)} duplicates among them",
+                used=(
+                    f"{audit.train.n_structures} structures to fit to, of which {len(audit.duplicates)} duplicates were"
+                    f" {'left out' if job.drop_duplicates else 'kept'}"
+                ),
                 sha256=files,
             ),
         ),

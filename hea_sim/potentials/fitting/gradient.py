@@ -51,10 +51,10 @@ class TorchEnergy(Protocol):
 class GradientSettings:
     """Say how long and how fast to go.
 
-    `lbfgs_rounds` of ten steps each follow the epochs of Adam; the rate falls from `learning_rate` to a hundredth as a
-    cosine. `solve_every` epochs the linear coefficients are solved for, 0 for never. L-BFGS keeps the last `history`
-    steps, and works on parameters scaled by the root mean square of their gradients over the batches: a fit mixes
-    coefficients whose curvatures lie many powers of ten apart. `penalty` multiplies what the module's own `penalty()`
+    `lbfgs_rounds` of at most ten steps each follow the epochs of Adam; the rate falls from `learning_rate` to a
+    hundredth as a cosine. `solve_every` epochs the linear coefficients are solved for, 0 for never. L-BFGS keeps the
+    last `history` steps, and works on parameters scaled by the root mean square of their gradients over the batches: a
+    fit mixes coefficients whose curvatures lie many powers of ten apart. `penalty` multiplies what the module's own `penalty()`
     gives, where it has one.
     """
 
@@ -187,7 +187,12 @@ class _Run:
         )
         self.best: tuple[float, dict[str, torch.Tensor]] = (np.inf, self._copy())
         names = repr([(s.group, s.energy_eV, s.n_atoms) for s in (*structures, *validation)])
-        self.identity = hashlib.sha256(f"{names}{settings}{weights}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{names}{settings}{weights}{cutoff_A}".encode())
+        for structure in (*structures, *validation):
+            digest.update(np.ascontiguousarray(structure.forces_eV_per_A).tobytes())
+        for value in module.state_dict().values():
+            digest.update(value.detach().cpu().numpy().tobytes())
+        self.identity = digest.hexdigest()
 
     def _copy(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().clone() for name, value in self.module.state_dict().items()}
@@ -230,8 +235,12 @@ class _Run:
         return total / self.labels
 
     def _penalty(self) -> torch.Tensor:
+        if not self.settings.penalty:
+            return torch.zeros_like(next(iter(self.module.parameters())).sum().detach())
         own = getattr(self.module, "penalty", None)
-        return torch.zeros(()) if own is None or not self.settings.penalty else self.settings.penalty * own()
+        if own is None:
+            raise InputError(f"penalty {self.settings.penalty:g}, but {type(self.module).__name__} has none; wanted 0")
+        return self.settings.penalty * own()
 
     def _round(self) -> float:
         parameters = list(self.module.parameters())
@@ -254,9 +263,9 @@ class _Run:
                 scaled.grad = None if parameter.grad is None else parameter.grad / scale
             return total
 
-        loss = float(self.lbfgs.step(closure))
+        self.lbfgs.step(closure)
         self._put_back(parameters)
-        return loss
+        return self._total(self.parts) / self.labels
 
     def _scale(self, parameters: Sequence[torch.nn.Parameter]) -> None:
         """Choose the scales from the gradients of the batches, none less than a thousandth of its kind's largest."""

@@ -143,7 +143,7 @@ class FitPotentialJob(_Strict):
 
     @model_validator(mode="after")
     def _one_prior(self) -> FitPotentialJob:
-        if self.lasso and self.snap.alike > 0:
+        if self.lasso and self.family == "snap" and self.snap.alike > 0:
             raise InputError("lasso with snap.alike: both choose among features; leave one of them out")
         return self
 

@@ -80,8 +80,10 @@ class Likeness:
     def rows(self, lengths: np.ndarray, constant: np.ndarray) -> np.ndarray:
         """Give the rows (n, features) of a fit that pull twins together, from the columns' lengths (features,)."""
         features = len(lengths) // self.elements
-        sizes = np.sqrt(np.square(lengths.reshape(self.elements, features)).mean(axis=0))
-        apart = np.eye(self.elements) - 1 / self.elements
+        each = lengths.reshape(self.elements, features)
+        there = each.any(axis=1).astype(float)  # an element that does not occur is like nobody
+        sizes = np.sqrt(np.square(each).sum(axis=0) / max(there.sum(), 1.0))
+        apart = np.diag(there) - np.outer(there, there) / max(there.sum(), 1.0)
         made = np.einsum("ab,jk->ajbk", apart, np.diag(np.sqrt(self.strength) * sizes))
         rows = made.reshape(len(lengths), len(lengths))
         rows[:, constant] = 0.0
@@ -99,14 +101,13 @@ def fit_linear(
     InputError where there is less than one row, or a penalty below zero.
     """
     weights = weights or Weights()
-    weights.known_in(rows)
     if penalty is not None and not penalty >= 0:
         raise InputError(f"penalty {penalty}; wanted a number >= 0, or none to take it from the data")
     triangle = rows.merged(weights)
     n_rows = sum(n for block, n in rows.counts.items() if weights(block) > 0)
     if not n_rows:
         raise InputError("no rows to fit to; give structures whose labels have finite tolerances")
-    lengths = np.linalg.norm(triangle[:, :-1], axis=0)
+    data, lengths = triangle, np.linalg.norm(triangle[:, :-1], axis=0)
     if likeness is not None and likeness.strength > 0:
         pull = likeness.rows(lengths, rows.constant)
         triangle = add_rows(triangle, np.concatenate([pull, np.zeros((len(pull), 1))], axis=1))
@@ -122,7 +123,13 @@ def fit_linear(
     coefficients, factor = np.zeros(rows.n_features), np.zeros((rows.n_features, spread.shape[1]))
     coefficients[order] = solution / lengths[order]
     factor[order] = spread / lengths[order][:, None]
-    square, effective = problem.square(value), problem.effective(value)
+    square, effective, noise = problem.square(value), problem.effective(value), problem.noise(value)
+    if data is not triangle:  # what holds elements alike is no label: it decides, but is not to be met
+        inside = np.square(data[:, :-1] @ factor).sum() / noise
+        square = float(np.square(data @ np.append(coefficients, -1.0)).sum())
+        effective = float(inside)
+        factor *= np.sqrt(square / max(n_rows - effective, 1.0) / noise)
+        noise = square / max(n_rows - effective, 1.0)
     likelihood = n_rows * np.log(max(square / n_rows, 1e-300))
     return LinearFit(
         coefficients=coefficients,
@@ -133,7 +140,7 @@ def fit_linear(
         rank=problem.rank,
         condition=problem.condition,
         n_effective=effective,
-        noise=problem.noise(value),
+        noise=noise,
         aic=float(likelihood + 2 * effective),
         bic=float(likelihood + np.log(n_rows) * effective),
         selected=used,

@@ -52,6 +52,7 @@ def fit_model(
     job: FitPotentialJob, structures: Sequence[TrainingStructure], elements: Sequence[str], folder: Path, say: Say
 ) -> Fitted:
     """Fit the model of a job; what takes long is kept in the folder while it runs."""
+    job.tolerances().known_in(s.group for s in structures)
     shards = split_shards(structures, job.shards, job.seed)
     search = None
     if job.search is not None:

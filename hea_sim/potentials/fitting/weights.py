@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,11 +46,12 @@ class Weights:
         """Give the weight of the rows of a block."""
         return self.groups.get(block.group, self.default).std(block.kind) ** -2
 
-    def known_in(self, rows: Rows) -> None:
+    def known_in(self, groups: Iterable[str]) -> None:
         """Raise InputError where a group is named that no structure belongs to."""
-        unknown = sorted(set(self.groups) - set(rows.groups))
+        known = dict.fromkeys(groups)
+        unknown = sorted(set(self.groups) - set(known))
         if unknown:
-            raise InputError(f"weights for group '{unknown[0]}', but the groups are {', '.join(rows.groups)}")
+            raise InputError(f"weights for group '{unknown[0]}', but the groups are {', '.join(known)}")
 
 
 def weights_from_errors(rows: Rows, coefficients: np.ndarray, start: Weights) -> Weights:

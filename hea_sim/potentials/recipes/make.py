@@ -19,8 +19,8 @@ from hea_sim.potentials.fitting.fit_run import MODEL_FOLDER, FittedPotential, fi
 from hea_sim.potentials.fitting.job import FitPotentialJob, read_fit_job
 from hea_sim.potentials.fitting.structures import read_structures
 from hea_sim.potentials.loading import load_potential
-from hea_sim.potentials.recipes.taught import write_taught
-from hea_sim.registry.cards import ARRAYS_FILE, CARD_FILE, MODELS, ModelCard, read_card
+from hea_sim.potentials.recipes.taught import TAUGHT, write_taught
+from hea_sim.registry.cards import ARRAYS_FILE, CARD_FILE, MODELS, DataSource, ModelCard, load_card, read_card
 
 FOLDER = Path(__file__).parent
 #: Which potential labels alloys of many elements for which recipe.
@@ -46,9 +46,8 @@ def with_taught(job: FitPotentialJob, out: Path) -> FitPotentialJob:
     if job.name not in TEACHERS:
         return job
     path = out.parent / f"{out.name}-taught.extxyz.xz"
-    if not path.is_file():
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_taught(path, read_structures(job.train[0]), load_potential(TEACHERS[job.name]))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_taught(path, read_structures(job.train[0]), load_potential(TEACHERS[job.name]))
     return job.model_copy(update={"train": (*job.train, str(path))})
 
 
@@ -57,16 +56,38 @@ def install(fitted: FittedPotential) -> ModelCard:
     source = fitted.folder / MODEL_FOLDER
     card = read_card(source)
     remake = f"python -m hea_sim.potentials.recipes.make {card.name} --data FOLDER --out RUN --install"
-    notes = (
-        "Linear coefficients are the solution of a linear problem; those of radial functions come from many steps of a"
-        " gradient, bit-identical only for the same versions on the same machine.",
-    )
-    card = card.model_copy(update={"remake": remake, "notes": notes})
+    card = card.model_copy(update={"remake": remake, "data": _sources(card), "notes": _notes(card)})
     target = MODELS / card.name
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source / ARRAYS_FILE, target / ARRAYS_FILE)
     write_json(target / CARD_FILE, card.model_dump())
     return card
+
+
+def _sources(card: ModelCard) -> tuple[DataSource, ...]:
+    """Tell the structures that a teacher labelled from those of DFT."""
+    teacher, (own,) = TEACHERS.get(card.name), card.data
+    if teacher is None:
+        return (own,)
+    taught = {file: digest for file, digest in own.sha256.items() if "taught" in file}
+    dft = {file: digest for file, digest in own.sha256.items() if file not in taught}
+    made = DataSource(
+        name="alloys of three and more elements, drawn",
+        source=f"hea_sim.potentials.recipes.taught, labels of {teacher}, arrays {load_card(teacher).arrays_sha256}",
+        licence="GPL-3.0-or-later (this project)",
+        used=f"{TAUGHT} structures to fit to",
+        sha256=taught,
+    )
+    return own.model_copy(update={"name": ", ".join(dft), "sha256": dft}), made
+
+
+def _notes(card: ModelCard) -> tuple[str, ...]:
+    notes = []
+    if card.settings.get("family") == "mtp":
+        notes.append("Bit-identical only for the same versions on the same machine: f_mu follow a gradient.")
+    if card.name in TEACHERS:
+        notes.append(f"Errors of the group Taught, a part of those of training, are against {TEACHERS[card.name]}.")
+    return tuple(notes)
 
 
 def main() -> None:

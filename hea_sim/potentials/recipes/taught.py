@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 GROUP = "Taught"
+#: Structures that are drawn.
+TAUGHT = 60
 
 
 def draw_alloys(structures: Sequence[TrainingStructure], count: int, seed: int) -> list[Atoms]:
@@ -49,7 +51,7 @@ def draw_alloys(structures: Sequence[TrainingStructure], count: int, seed: int) 
 
 
 def write_taught(
-    path: Path, structures: Sequence[TrainingStructure], teacher: Potential, count: int = 60, seed: int = 7
+    path: Path, structures: Sequence[TrainingStructure], teacher: Potential, count: int = TAUGHT, seed: int = 7
 ) -> Path:
     """Write the alloys with the teacher's labels as extended XYZ, xz-compressed."""
     from ase.calculators.singlepoint import SinglePointCalculator

@@ -75,6 +75,7 @@ def install(folder: Path, segmenter: TrainedSegmenter, kind: str, settings: Segm
         ),
         notes=(
             f"Settings that count: {said}.",
+            *([f"Began with the weights of {START[kind]}, but for the last layer."] if kind in START else []),
             "No real picture was read. Bit-identical only for the same device, versions and thread count.",
             "Its flag tells virtual pictures of its kind from spoilt ones and from other kinds; tests/benchmarks/"
             "segmenter_flags.py says what it is worth on real pictures.",
