@@ -54,8 +54,8 @@ class GradientSettings:
     `lbfgs_rounds` of at most ten steps each follow the epochs of Adam; the rate falls from `learning_rate` to a
     hundredth as a cosine. `solve_every` epochs the linear coefficients are solved for, 0 for never. L-BFGS keeps the
     last `history` steps, and works on parameters scaled by the root mean square of their gradients over the batches: a
-    fit mixes coefficients whose curvatures lie many powers of ten apart. `penalty` multiplies what the module's own `penalty()`
-    gives, where it has one.
+    fit mixes coefficients whose curvatures lie many powers of ten apart. `penalty` multiplies what the module's own
+    `penalty()` gives.
     """
 
     epochs: int = 100
