@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 KIND = "potential"
 #: Names of sets of elements -> the shipped potential that is recommended for them, best first.
-RECOMMENDED = {"nbmotaw": ("nbmotaw-mtp", "nbmotaw-snap"), "ni": ("ni-mtp",), "cu": ("cu-mtp",), "mo": ("mo-mtp",)}
+#: `nbmotaw-mtp` has the smaller errors on elements and binary alloys, but too soft a shear (C44) in random NbMoTaW.
+RECOMMENDED = {"nbmotaw": ("nbmotaw-snap", "nbmotaw-mtp"), "ni": ("ni-mtp",), "cu": ("cu-mtp",), "mo": ("mo-mtp",)}
 UNIVERSAL = ("chgnet", "7net-0", "sevenn")
 _SNAP, _MTP, _EAM = (".snapcoeff", ".snapparam"), (".mtp",), (".alloy", ".setfl")
 _REFERENCES = ("data", "elements")

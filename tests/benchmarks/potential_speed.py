@@ -115,7 +115,8 @@ def chosen_potential(name: str, data: Path | None) -> Measured:
     if name.startswith("level-"):
         model = new_mtp(ELEMENTS, int(name.removeprefix("level-")), 5.0, seed=0)
         return Measured(name=name, potential=SitePotential(name=f"MTP {name} (random)", model=model), sha256={})
-    return replace(read_potential(name, data), variance=None)  # the std of an energy is no part of a step
+    read = read_potential(name, data)
+    return replace(read, potential=replace(read.potential, variance=None))  # the std of an energy is no part of a step
 
 
 def in_torch(model: SiteModel, device: str, chunk: int) -> SiteModel:

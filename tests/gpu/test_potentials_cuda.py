@@ -16,7 +16,6 @@ from hea_sim.potentials.environment import find_neighbours  # noqa: E402
 from hea_sim.potentials.mtp_device import on_device  # noqa: E402
 
 from ..sim.mtp_systems import alloy, cluster, potential  # noqa: E402
-from ..sim.mtp_triton_cases import unlike  # noqa: E402
 from ..sim.test_potentials_device import box  # noqa: E402
 
 pytestmark = [
@@ -38,7 +37,7 @@ def put(model, way, dtype="float64", **changes):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("level", [2, 8, 12, 16])
 def test_it_equals_the_kernel_of_the_cpu(level, way):
-    model = unlike(potential(level, cutoff_A=4.8), level)
+    model = potential(level, cutoff_A=4.8)
     environment = find_neighbours([alloy(seed=1), cluster(40, 0), alloy(size=5, seed=2)], 5.5)
     wanted = model.site_terms(environment)
     roundings = 100 * np.finfo(np.float32).eps
@@ -72,7 +71,7 @@ def test_it_keeps_all_laws(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_forces_from_neighbours_found_there_are_those_of_the_cpu(way):
-    model, atoms = unlike(potential(12, cutoff_A=4.0), 1), box((6, 5, 4), seed=3)
+    model, atoms = potential(12, cutoff_A=4.0), box((6, 5, 4), seed=3)
     result = SitePotential(name="x", model=model).evaluate(atoms)
     positions = torch.tensor(atoms.positions, device="cuda")
     neighbours = device_neighbours(positions, torch.tensor(atoms.cell.lengths()), 4.3)

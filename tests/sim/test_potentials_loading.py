@@ -86,14 +86,14 @@ def test_what_is_not_there_is_said_in_one_line(name, options, kind, says):
 def test_a_set_of_elements_names_the_potential_that_was_taken(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("hea_sim.registry.cards.MODELS", tmp_path)
     assert recommended_potential("nbmotaw") is None
-    for name in ("nbmotaw-snap", "nbmotaw-mtp"):  # what is there is taken, the better one where both are
+    for name in ("nbmotaw-mtp", "nbmotaw-snap"):  # what is there is taken, the better one where both are
         saved(tmp_path / name, name=name)
         assert recommended_potential("NbMoTaW") == name
         with caplog.at_level("INFO", logger="hea_sim"):
             potential = hs.load_potential("nbmotaw")
         assert potential.name == name and potential.notes[0] == "recommended for 'nbmotaw'"
         assert caplog.messages[-1] == f"'nbmotaw': taking {name}, the recommended potential"
-    assert load_potential("nbmotaw-snap").notes == ()
+    assert load_potential("nbmotaw-mtp").notes == ()
     with pytest.raises(UnknownNameError, match="nbmotaw-mtp, nbmotaw-snap, nbmotaw, chgnet"):
         load_potential("cu")
 
