@@ -120,7 +120,8 @@ def read_arrays(folder: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile, MemoryError) as error:
-        raise InputError(f"{path}: no plain arrays ({error}); make the model again: {card.remake}") from error
+        cause = "it holds pickled objects, which are never opened" if "pickle" in str(error) else error
+        raise InputError(f"{path}: no plain arrays ({cause}); make the model again: {card.remake}") from error
 
 
 def arrays_path(folder: str | os.PathLike[str]) -> Path:

@@ -200,7 +200,7 @@ def test_arrays_that_are_not_those_of_the_card(tmp_path, change):
     change(folder / "arrays.npz")
     one_line(lambda: load_potential(folder), says="SHA-256")
     vouch_for(folder)
-    one_line(lambda: load_potential(folder), says="toy: cannot be read as a potential")
+    one_line(lambda: load_potential(folder), says="no plain arrays")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_header_that_asks_for_terabytes_is_refused(tmp_path):
     folder = folder_of(tmp_path / "toy")
     with_a_header_of_terabytes(folder / "arrays.npz")
     vouch_for(folder)
-    one_line(lambda: load_potential(folder), says="toy: cannot be read as a potential")
+    one_line(lambda: load_potential(folder), says="no plain arrays")
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_no_pickle_is_ever_opened(tmp_path):
         else:
             np.savez(folder / "arrays.npz", radial=np.array([Bomb(trace)], dtype=object))
         vouch_for(folder)
-        one_line(lambda: load_potential(folder), says="toy: cannot be read as a potential")
+        one_line(lambda: load_potential(folder), says="no plain arrays")
     assert not trace.exists()
     pickle.loads(bomb)
     assert trace.exists()  # it would have run
@@ -277,7 +277,7 @@ def test_no_pickle_is_ever_opened(tmp_path):
 
 def test_a_folder_without_a_card_and_names_that_mislead(tmp_path):
     (tmp_path / "bare").mkdir()
-    one_line(lambda: load_potential(tmp_path / "bare"), MissingFileError, "no such potential")
+    one_line(lambda: load_potential(tmp_path / "bare"), MissingFileError, "a folder without card.json")
     folder = folder_of(tmp_path / "toy")
     for file in ("card.json", "arrays.npz"):
         one_line(lambda file=file: load_potential(folder / file), says="wanted a model folder")
