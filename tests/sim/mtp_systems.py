@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
+from hea_sim.potentials.fitting.families import model_arrays
 from hea_sim.potentials.mtp import MtpModel, new_mtp
+from hea_sim.registry.cards import DataSource, ModelCard, Score, save_model
 
 
 def alloy(elements=("Nb", "Mo", "Ta"), size=2, a_A=3.25, structure="bcc", seed=0) -> Atoms:
@@ -38,3 +41,23 @@ def potential(level=8, cutoff_A=4.6, elements=("Nb", "Mo", "Ta"), seed=3, **chan
     model = replace(model, radial=model.radial * spread)
     constants = np.arange(len(elements)) - 9.5
     return model.with_coefficients(np.concatenate([constants, model.linear_eV]))
+
+
+def saved(folder: Path, name: str = "toy", **settings) -> MtpModel:
+    """Keep an untrained potential of Nb and Mo in a folder, as a fit does."""
+    model = new_mtp(["Nb", "Mo"], 6, 4.5, 4, seed=1)
+    arrays, own = model_arrays(model, None)
+    card = ModelCard(
+        name=name,
+        kind="potential",
+        elements=model.elements,
+        data=(DataSource(name="none", source="random numbers", licence="none"),),
+        scores={"none": Score(value=0.0, unit="1", how="not fitted")},
+        seeds={"coefficients": 1},
+        remake="see the test",
+        licence="GPL-3.0-or-later",
+        citation="none",
+        settings={**own, **settings},
+    )
+    save_model(folder, card, arrays)
+    return model

@@ -20,14 +20,14 @@ from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameEr
 from hea_sim.potentials.contract import SitePotential
 from hea_sim.potentials.fitting import FitPotentialJob, fit_potential
 from hea_sim.potentials.fitting.audit import audit_structures
-from hea_sim.potentials.fitting.families import model_arrays
 from hea_sim.potentials.loading import load_potential
 from hea_sim.potentials.mtp import new_mtp
 from hea_sim.potentials.mtp_files import write_mtp
 from hea_sim.potentials.snap import SnapModel, features_of_element
 from hea_sim.potentials.snap_files import write_snap
-from hea_sim.registry.cards import DataSource, ModelCard, Score, save_model
 from tests.pair_functions import cells, labelled, repulsive_model, write_extxyz
+
+from .mtp_systems import saved
 
 ELEMENTS = ("Nb", "Mo")
 
@@ -147,21 +147,7 @@ def test_the_audit_names_what_does_not_fit_together(tmp_path, fault, says):
 
 def folder_of(path: Path) -> Path:
     """Keep an untrained potential in a folder."""
-    model = mtp()
-    arrays, settings = model_arrays(model, None)
-    card = ModelCard(
-        name="toy",
-        kind="potential",
-        elements=model.elements,
-        data=(DataSource(name="none", source="random numbers", licence="none"),),
-        scores={"none": Score(value=0.0, unit="1", how="not fitted")},
-        seeds={"coefficients": 1},
-        remake="see the test",
-        licence="GPL-3.0-or-later",
-        citation="none",
-        settings=settings,
-    )
-    save_model(path, card, arrays)
+    saved(path)
     return path
 
 
@@ -271,8 +257,8 @@ def test_no_pickle_is_ever_opened(tmp_path):
         vouch_for(folder)
         one_line(lambda: load_potential(folder), says="no plain arrays")
     assert not trace.exists()
-    pickle.loads(bomb)
-    assert trace.exists()  # it would have run
+    pickle.loads(bomb)  # here, on purpose, and nowhere else: the test's own bytes, to show that they would have run
+    assert trace.exists()
 
 
 def test_a_folder_without_a_card_and_names_that_mislead(tmp_path):

@@ -11,30 +11,10 @@ import hea_sim as hs
 from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameError
 from hea_sim.potentials.checks import check_potential, raise_if_failed
 from hea_sim.potentials.contract import SitePotential
-from hea_sim.potentials.fitting.families import model_arrays
 from hea_sim.potentials.loading import load_potential, recommended_potential, shipped_potentials
-from hea_sim.potentials.mtp import new_mtp
 from hea_sim.potentials.mtp_files import write_mtp
-from hea_sim.registry.cards import DataSource, ModelCard, Score, save_model
 
-
-def saved(folder: Path, name: str = "toy", **settings):
-    model = new_mtp(["Nb", "Mo"], 6, 4.5, 4, seed=1)
-    arrays, own = model_arrays(model, None)
-    card = ModelCard(
-        name=name,
-        kind="potential",
-        elements=model.elements,
-        data=(DataSource(name="none", source="random numbers", licence="none"),),
-        scores={"none": Score(value=0.0, unit="1", how="not fitted")},
-        seeds={"coefficients": 1},
-        remake="see the test",
-        licence="GPL-3.0-or-later",
-        citation="none",
-        settings={**own, **settings},
-    )
-    save_model(folder, card, arrays)
-    return model
+from .mtp_systems import saved
 
 
 def crystal():

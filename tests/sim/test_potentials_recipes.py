@@ -1,12 +1,12 @@
 """Recipes of the shipped potentials: they can be read, and what a teacher labels is drawn the same each time."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import bulk
 
+from hea_sim.documents import sha256_of
 from hea_sim.errors import UnknownNameError
 from hea_sim.potentials.fitting import read_structures
 from hea_sim.potentials.fitting.structures import TrainingStructure
@@ -37,15 +37,11 @@ def test_every_shipped_potential_has_its_recipe_and_every_recipe_its_files(tmp_p
         read_recipe("nbmotaw-snape", tmp_path)
 
 
-def test_shipped_potentials_were_fitted_to_the_files_of_the_registry():
-    folder = os.environ.get("HEA_DATA")
-    if not folder:
-        pytest.skip("HEA_DATA names no folder of real data")
-    from hea_sim.documents import sha256_of
-
+@pytest.mark.data
+def test_shipped_potentials_were_fitted_to_the_files_of_the_registry(data):
     for card in shipped_potentials():
-        job = read_recipe(card.name, folder)
-        held = card.data[0].sha256
+        job = read_recipe(card.name, data)
+        held = card.data[0].sha256  # of DFT; what a teacher labelled stands beside it
         for file in (*job.train, *job.test):
             assert held[Path(file).name] == sha256_of(file)
 
