@@ -1,4 +1,4 @@
-"""What every walk through arrangements or positions offers to jobs: steps, observables, and a state that can be kept."""
+"""What every walk through arrangements or positions offers to jobs: steps, observables, a state that can be kept."""
 
 from __future__ import annotations
 
