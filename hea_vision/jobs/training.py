@@ -32,7 +32,8 @@ class TrainSegmenterJob(StrictJob):
 
     `images` and `labels` are folders of pictures and of label images with the same names; `virtual` is a kind of
     virtual micrographs; at least one of the two is needed. `classes` names the classes from number 0 where the label
-    images do not. `start_from` is the model whose weights the run begins with.
+    images do not. `start_from` is the model whose weights the run begins with. `upright` pictures have a top and a
+    bottom; `balanced_share` of the squares lie about a pixel of a class drawn with equal chances.
     """
 
     name: ModelName = "own"
@@ -45,6 +46,8 @@ class TrainSegmenterJob(StrictJob):
     virtual_share: float = Field(default=0.4, ge=0, lt=1)
     start_from: str | None = None
     reduction: int = Field(default=1, ge=1, le=16)
+    upright: bool = False
+    balanced_share: float = Field(default=0.0, ge=0, le=1)
     examples: int | None = Field(default=None, ge=1)
     batch: int | None = Field(default=None, ge=1, le=4096)
     size_px: int | None = Field(default=None, ge=64, le=4096, multiple_of=16)

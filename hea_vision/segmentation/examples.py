@@ -113,13 +113,19 @@ class LabelledImage:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PictureSource:
-    """Draw crops of labelled pictures, turned, mirrored, resized, in other light and with other noise."""
+    """Draw crops of labelled pictures, turned, mirrored, resized, in other light and with other noise.
+
+    Pictures that are `upright` are not turned. Of `balanced_share` of the crops the middle is a pixel of a class that
+    is drawn first, each with the same chance.
+    """
 
     pictures: Sequence[LabelledImage]
     n_classes: int
     scales: tuple[float, float] = (0.6, 1.5)
     strength: float = 1.0
     inverted_share: float = 0.0
+    upright: bool = False
+    balanced_share: float = 0.0
     _weights: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -133,6 +139,8 @@ class PictureSource:
         found = hashlib.sha256(
             repr((self.n_classes, self.scales, self.strength, self.inverted_share, self._weights.tolist())).encode()
         )
+        if self.upright or self.balanced_share:
+            found.update(repr((self.upright, self.balanced_share)).encode())
         for picture in self.pictures:
             found.update(np.ascontiguousarray(picture.image).tobytes())
             found.update(np.ascontiguousarray(picture.labels).tobytes())
@@ -144,7 +152,11 @@ class PictureSource:
         picture = self.pictures[int(rng.choice(len(self.pictures), p=self._weights))]
         image = np.asarray(picture.image, np.float32)
         spread = float(image.std()) or 1.0
-        image, labels = _other_place((image - float(image.mean())) / spread, picture.labels, self.scales, size, rng)
+        balanced = self.balanced_share > 0 and rng.random() < self.balanced_share
+        about = _pixel_of_a_class(picture.labels, rng) if balanced else None
+        image, labels = _other_place(
+            (image - float(image.mean())) / spread, picture.labels, self.scales, size, rng, self.upright, about
+        )
         image = _other_conditions(image, labels, self.strength, rng)
         if rng.random() < self.inverted_share:
             image = -image
@@ -155,18 +167,39 @@ class PictureSource:
         )
 
 
+def _pixel_of_a_class(labels: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """Draw a class that is there, then one of its pixels."""
+    there = [int(c) for c in np.unique(labels) if c != IGNORED]
+    if not there:
+        return labels.shape[0] // 2, labels.shape[1] // 2
+    places = np.flatnonzero(labels == rng.choice(there))
+    row, column = divmod(int(rng.choice(places)), labels.shape[1])
+    return row, column
+
+
 def _other_place(
-    image: np.ndarray, labels: np.ndarray, scales: tuple[float, float], size: int, rng: np.random.Generator
+    image: np.ndarray,
+    labels: np.ndarray,
+    scales: tuple[float, float],
+    size: int,
+    rng: np.random.Generator,
+    upright: bool,
+    about: tuple[int, int] | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut out a square of another place, angle and magnification; what lies outside is judged by nobody."""
     v2: Any = torchvision_module("transforms.v2")
     tv_tensors: Any = torchvision_module("tv_tensors")
     scale = float(np.exp(rng.uniform(*np.log(scales))))
-    turned = rng.random() < 0.6
+    turned = rng.random() < 0.6 and not upright
     side = int(np.ceil(size / scale * (1.45 if turned else 1.0))) + 2
     rows, columns = image.shape
     top = int(rng.integers(0, max(1, rows - side + 1)))
     left = int(rng.integers(0, max(1, columns - side + 1)))
+    if about is not None:
+        top, left = (
+            int(np.clip(middle - side // 2 + rng.integers(-size // 4, size // 4 + 1), 0, max(0, most - side)))
+            for middle, most in zip(about, (rows, columns), strict=True)
+        )
     window = (slice(top, top + side), slice(left, left + side))
     # A crop to be enlarged is smaller than what comes out, and torchvision would fill it up with zeros: matrix.
     room = [(short // 2, short - short // 2) for short in (max(0, size - n) for n in image[window].shape)]
@@ -176,6 +209,8 @@ def _other_place(
     )
     fill = {tv_tensors.Image: 0.0, tv_tensors.Mask: IGNORED}
     angle = float(rng.uniform(-180, 180)) if turned else 90.0 * int(rng.integers(4))
+    if upright:
+        angle = float(rng.uniform(-6, 6))
     shear = float(rng.uniform(-8, 8)) if turned else 0.0
     change = v2.Compose(
         [

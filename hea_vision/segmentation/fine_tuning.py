@@ -63,6 +63,8 @@ def fine_tune(
     virtual_share: float = VIRTUAL_SHARE,
     inverted_share: float = 0.0,
     reduction: int = 1,
+    upright: bool = False,
+    balanced_share: float = 0.0,
     settings: SegmenterTraining = FINE_TUNING,
     say: Callable[[str], None] = print,
 ) -> FineTuned:
@@ -82,6 +84,12 @@ def fine_tune(
         What judges; None to hold out every fourth picture, or of fewer than four the lowest quarter of each.
     reduction
         The network shall look at means over squares of so many pixels, where objects are large and pictures too.
+    upright
+        The pictures have a top and a bottom, as sections of a coating have: they are mirrored and tilted a little, but
+        not turned.
+    balanced_share
+        Part of the squares cut from labelled pictures that lie about a pixel of a class drawn with equal chances, so
+        that cracks of some thousandths of the area are seen at all.
     virtual, virtual_share
         Kind of virtual micrographs to mix in, and how many of the examples they are; None for none.
 
@@ -98,7 +106,7 @@ def fine_tune(
     _check_classes([*learn.values(), *judge_on.values()], new_classes)
     learn_from = PictureSource(
         pictures=[_reduced(p, reduction) for p in learn.values()], n_classes=len(new_classes),
-        inverted_share=inverted_share,
+        inverted_share=inverted_share, upright=upright, balanced_share=balanced_share,
     )  # fmt: skip
     sources = _mixed(learn_from, virtual, virtual_share)
     weights = {n: v.detach().cpu().numpy() for n, v in old.network.state_dict().items()}
@@ -117,7 +125,7 @@ def fine_tune(
     # Other classes are no longer two populations, grains or columns, whatever the old ones were.
     new = replace(
         old, name=name, task=old.task if same else "areas", classes=new_classes, network=network, temperature=1.0,
-        reduction=reduction, field_error=None, familiarity=None, sha256="",
+        reduction=reduction, upright=upright, field_error=None, familiarity=None, sha256="",
     )  # fmt: skip
     before, after = (mean_iou(old, judge_on) if same else None), mean_iou(new, judge_on)
     improved = before is None or after >= before

@@ -50,7 +50,8 @@ def segment_with(
     segmenter
         From `load_segmenter`.
     views
-        1, or up to 8 turned and mirrored views whose probabilities are averaged: better, and as many times slower.
+        1, or up to 8 turned and mirrored views whose probabilities are averaged: better, and as many times slower. A
+        segmenter that knows top from bottom has two.
     tile_px
         Edge of the tiles, a multiple of the network's stride; it changes probabilities by rounding errors only.
 
@@ -72,6 +73,7 @@ def segment_with(
         image,
         temperature=segmenter.temperature_at(views),
         reduction=segmenter.reduction,
+        upright=segmenter.upright,
         views=views,
         tile_px=tile_px,
         device=device,

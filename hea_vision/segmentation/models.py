@@ -35,7 +35,7 @@ class TrainedSegmenter:
     """Hold a network with what is needed to use it.
 
     `classes` by number from 0; `task` is one of `TASKS`; `temperature` divides the scores so that probabilities hold;
-    it looks at means over squares of `reduction` pixels;
+    it looks at means over squares of `reduction` pixels; where `upright`, it has learnt which side of a picture is up;
     `field_error` by class scales the interval of an area fraction (see `intervals`).
     Of a pair of temperatures or of errors the first counts for one view, the second for several (see `calibrated`).
     """
@@ -46,6 +46,7 @@ class TrainedSegmenter:
     network: MicrographNet | PaintedNet
     temperature: Calibration = 1.0
     reduction: int = 1
+    upright: bool = False
     field_error: Mapping[int, Calibration] | None = None
     familiarity: Familiarity | None = None
     sha256: str = ""
@@ -62,7 +63,13 @@ class TrainedSegmenter:
         """Give the calibrated probabilities (classes, rows, columns) of an image; options of `predict_tiles`."""
         temperature = self.temperature_at(views)
         return predict_probabilities(
-            self.network, image, temperature=temperature, views=views, reduction=self.reduction, **options
+            self.network,
+            image,
+            temperature=temperature,
+            views=views,
+            reduction=self.reduction,
+            upright=self.upright,
+            **options,
         )
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -82,6 +89,7 @@ class TrainedSegmenter:
             "widths": list(self.network.widths),
             "temperature": _as_json(self.temperature),
             "reduction": self.reduction,
+            "upright": self.upright,
             "field_error": {str(n): _as_json(q) for n, q in (self.field_error or {}).items()},
         }
 
@@ -163,6 +171,7 @@ def _load_once(folder: Path, card_text: str, device: str) -> TrainedSegmenter:
         network=network.to(device, memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
         temperature=_of_json(settings.get("temperature", 1.0)),
         reduction=int(settings.get("reduction", 1)),  # type: ignore[arg-type]
+        upright=bool(settings.get("upright", False)),
         field_error={int(n): _of_json(q) for n, q in errors.items()} if isinstance(errors, dict) else None,
         familiarity=Familiarity.of_arrays(known) if known else None,
         sha256=sha256_of(folder / CARD_FILE),

@@ -68,6 +68,8 @@ def train_own(out: str | os.PathLike[str], job: TrainSegmenterJob, *, say: Calla
         virtual=job.virtual,
         virtual_share=job.virtual_share,
         reduction=job.reduction,
+        upright=job.upright,
+        balanced_share=job.balanced_share,
         settings=_settings(FINE_TUNING, job, device),
         say=say,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from hea_vision.segmentation.tiles import Tile, padded, tiles_of
 
 #: Edge of a tile, without its margin.
 TILE_PX = 768
+#: Numbers of the views that leave the top at the top: the picture and its mirror image.
+_UPRIGHT_VIEWS = (0, 4)
 
 
 def predict_tiles(
@@ -25,6 +27,7 @@ def predict_tiles(
     views: int = 1,
     tile_px: int = TILE_PX,
     reduction: int = 1,
+    upright: bool = False,
     device: str | None = None,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
     """Give each tile of an image with the probabilities (classes, rows, columns), float32, of its core.
@@ -43,7 +46,10 @@ def predict_tiles(
         Edge of a tile. Another edge changes probabilities by rounding errors only.
     reduction
         The network looks at means over squares of so many pixels; probabilities are interpolated back.
+    upright
+        The network knows top from bottom: of the views, only the picture and its mirror image are taken.
     """
+    seen = _UPRIGHT_VIEWS[:views] if upright else range(views)
     scale, device = GreyScale.of(image), device or str(next(network.parameters()).device)
     stride, k = network.stride, reduction
     # The surroundings are averaged twice, for the mean and for the spread about it.
@@ -52,7 +58,7 @@ def predict_tiles(
     for tile in tiles_of((-(-rows // k), -(-columns // k)), tile_px, margin, stride):
         part = reduced(image[_enlarged(tile.window, k)], k)
         channels = padded(network_input(part, scale), stride)
-        p = _mean_over_views(network, torch.from_numpy(channels)[None].to(device), temperature, views)
+        p = _mean_over_views(network, torch.from_numpy(channels)[None].to(device), temperature, seen)
         if k > 1:
             p = functional.interpolate(torch.from_numpy(p)[None], scale_factor=k, mode="bilinear")[0].numpy()
             core = tuple(slice(s.start, min(s.stop, n)) for s, n in zip(_enlarged(tile.core, k), (rows, columns)))
@@ -80,12 +86,12 @@ def reduced(image: np.ndarray, k: int) -> np.ndarray:
 
 @torch.inference_mode()
 def _mean_over_views(
-    network: MicrographNet | PaintedNet, x: torch.Tensor, temperature: float, views: int
+    network: MicrographNet | PaintedNet, x: torch.Tensor, temperature: float, views: Sequence[int]
 ) -> np.ndarray:
     scores = network(x.contiguous(memory_format=torch.channels_last)).float()
-    if views > 1:
+    if len(views) > 1:
         total = torch.softmax(scores, 1)
-        for view in range(1, views):
+        for view in views[1:]:
             turned = torch.rot90(x, view % 4, (2, 3))
             turned = turned.flip(3) if view >= 4 else turned
             p = torch.softmax(network(turned.contiguous(memory_format=torch.channels_last)).float(), 1)
@@ -93,7 +99,7 @@ def _mean_over_views(
             total += torch.rot90(p, -(view % 4), (2, 3))
         # Views that disagree make their mean less sure than any of them: the temperature comes after the mean
         # (arXiv:2007.08792).
-        scores = torch.log((total / views).clamp(min=1e-12))
+        scores = torch.log((total / len(views)).clamp(min=1e-12))
     return np.asarray(torch.softmax(scores / temperature, 1)[0].cpu().numpy(), np.float32)
 
 

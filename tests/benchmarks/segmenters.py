@@ -57,6 +57,9 @@ class Recipe:
     classes: Mapping[int, str] | None = None
     virtual: str | None = "precipitates"
     reduction: int = 1
+    upright: bool = False
+    balanced_share: float = 0.0
+    overlap_weight: float = FINE_TUNING.overlap_weight
     examples: int = 1600
     size_px: int = 256
 
@@ -65,7 +68,16 @@ RECIPES: dict[str, Recipe] = {
     "Super1": Recipe(splits=lambda d: [ni_superalloy(d, "Super1")], examples=2400),
     "Super2": Recipe(splits=lambda d: [ni_superalloy(d, "Super2")]),
     "Super3": Recipe(splits=lambda d: [ni_superalloy(d, "Super3")]),
-    "EBC2": Recipe(splits=lambda d: [ebc_oxide(d)], classes=EBC_CLASSES, virtual=None, reduction=2, size_px=256),
+    "EBC2": Recipe(
+        splits=lambda d: [ebc_oxide(d)],
+        classes=EBC_CLASSES,
+        virtual=None,
+        reduction=2,
+        upright=True,
+        balanced_share=0.6,
+        overlap_weight=1.0,
+        examples=3200,
+    ),
     "cr": Recipe(splits=lambda d: [cr_superalloy(d, fold) for fold in range(4)]),
 }
 
@@ -79,6 +91,7 @@ def fine_tuned(
         report_every=64 if quick else 400,
         seed=seed,
         size_px=recipe.size_px,
+        overlap_weight=recipe.overlap_weight,
     )
     tuned = fine_tune(
         runs / f"{name}-{fold}-{seed}{'-quick' if quick else ''}",
@@ -89,6 +102,8 @@ def fine_tuned(
         validation=split.val,
         virtual=recipe.virtual,
         reduction=recipe.reduction,
+        upright=recipe.upright,
+        balanced_share=recipe.balanced_share,
         settings=settings,
         say=lambda line: print(f"  {name} fold {fold} seed {seed}: {line}", flush=True),
     )

@@ -117,3 +117,15 @@ def test_reducing_takes_means_of_squares(shape, k):
     small = reduced(image, k)
     assert small.shape == tuple(-(-n // k) for n in shape)
     np.testing.assert_allclose(small[0, 0], np.pad(image, [(0, k), (0, k)], mode="edge")[:k, :k].mean(), rtol=1e-5)
+
+
+def test_an_upright_network_is_shown_the_mirror_image_alone():
+    network, image = tiny_network(2, n_classes=3), cloudy(7, (64, 96))
+
+    def seen(picture, views):
+        return predict_probabilities(network, picture, views=views, upright=True)
+
+    both = seen(image, 2)
+    np.testing.assert_array_equal(both, seen(image, 8))
+    np.testing.assert_allclose(seen(image[:, ::-1], 2)[..., ::-1], both, atol=1e-6)
+    assert np.abs(seen(image[::-1], 2)[:, ::-1] - both).max() > 1e-3

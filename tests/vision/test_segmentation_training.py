@@ -169,6 +169,35 @@ def test_labels_move_with_their_picture():
         assert (bright == (example.labels == 1))[judged].mean() > 0.93
 
 
+def test_upright_pictures_are_never_turned():
+    """The upper half of the picture is class 1: so is the upper half of what there is of it in every crop."""
+    labels = np.repeat(np.array([1, 0], np.uint8), 80)[:, None] * np.ones((1, 160), np.uint8)
+    image = labels + 0.1 * np.random.default_rng(0).random(labels.shape)
+    picture = LabelledImage(image=image, labels=labels, classes={0: "substrate", 1: "coating"})
+    source = PictureSource(pictures=[picture], n_classes=2, scales=(0.5, 0.6), upright=True)
+    for seed in range(12):
+        drawn = source.draw(np.random.default_rng(seed), 64).labels
+        rows = [np.nonzero(drawn == c)[0].mean() for c in (1, 0)]
+        assert rows[0] < rows[1] - 10
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_balanced_crop_shows_a_rare_class_as_often_as_a_common_one(upright):
+    labels = np.zeros((400, 400), np.uint8)
+    labels[90:93, 310:313] = 1
+    image = np.random.default_rng(0).random(labels.shape)
+    picture = LabelledImage(image=image, labels=labels, classes={0: "matrix", 1: "crack"})
+    seen = {}
+    for share in (0.0, 1.0):
+        source = PictureSource(
+            pictures=[picture], n_classes=2, scales=(0.9, 1.1), upright=upright, balanced_share=share
+        )
+        seen[share] = np.mean([(source.draw(np.random.default_rng(s), 64).labels == 1).any() for s in range(120)])
+    # A crop covers some 3 % of the picture; half of the balanced ones lie about a pixel of the crack.
+    assert seen[0.0] < 0.15
+    assert 0.38 < seen[1.0] < 0.65
+
+
 @pytest.mark.parametrize(
     ("classes", "n_classes", "row", "may_be"),
     [
