@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,11 +13,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from hea_sim.documents import write_atomic
 from hea_sim.errors import InputError
 from hea_vision.segmentation.examples import Example, ExampleSource, MixedExamples
 from hea_vision.segmentation.network import WIDTHS, MicrographNet
 from hea_vision.segmentation.partial_labels import IGNORED, partial_label_loss
+from hea_vision.training_runs import TrainingRun, running_mean
 
 _HELD_OUT_SEED = 1_000_003
 LOG_COLUMNS = ("examples", "seconds", "learning_rate", "training_loss", "held_out_loss", "held_out_iou")
@@ -139,67 +137,64 @@ class _Run:
     """Hold the moving parts of one training."""
 
     def __init__(self, out: Path, job: SegmenterTraining, model: MicrographNet, made_of: Mapping[str, Any]) -> None:
-        self.out, self.job = out, job
-        self.identity = {**_settings_that_count(job), **made_of}
+        self.job = job
         self.model = model.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            self.model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
+        self.kept = TrainingRun(
+            out=out,
+            identity={**_settings_that_count(job), **made_of},
+            columns=LOG_COLUMNS,
+            model=self.model,
+            averaged=running_mean(self.model, job.average),
+            optimiser=torch.optim.AdamW(self.model.parameters(), lr=job.learning_rate, weight_decay=job.weight_decay),
         )
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=job.learning_rate, weight_decay=job.weight_decay)
-        self.done = self._resume()
-        self.rows = _read_log(out / "log.csv") if self.done else []
+        self.kept.resume(job.device)
 
     @property
     def network(self) -> MicrographNet:
         """Give the running mean of the weights."""
-        network = self.averaged.module
+        network = self.kept.averaged.module
         assert isinstance(network, MicrographNet)
         return network.eval()
 
     def train(
         self, sources: Sequence[tuple[float, ExampleSource]], held_out: Sequence[Example], say: Callable[[str], None]
     ) -> None:
-        job, losses = self.job, []
-        started = time.perf_counter() - (float(self.rows[-1]["seconds"]) if self.rows else 0.0)
-        next_report = (self.done // job.report_every + 1) * job.report_every
+        job, kept, losses = self.job, self.kept, []
+        next_report = (kept.done // job.report_every + 1) * job.report_every
         self.model.train()
         for channels, labels, allowed in self._batches(sources):
-            rate = learning_rate(job.learning_rate, self.done / job.examples)
-            for group in self.optimiser.param_groups:
+            rate = learning_rate(job.learning_rate, kept.done / job.examples)
+            for group in kept.optimiser.param_groups:
                 group["lr"] = rate
             with _precision(job):
                 scores = self.model(channels)
             loss = partial_label_loss(scores, labels, allowed, overlap_weight=job.overlap_weight)
-            self.optimiser.zero_grad()
+            kept.optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-            self.optimiser.step()
-            self.averaged.update_parameters(self.model)
-            self.done += len(channels)
+            kept.optimiser.step()
+            kept.averaged.update_parameters(self.model)
+            kept.done += len(channels)
             losses.append(loss.item())
-            if self.done >= next_report or self.done >= job.examples:
-                next_report = (self.done // job.report_every + 1) * job.report_every
+            if kept.done >= next_report or kept.done >= job.examples:
+                next_report = (kept.done // job.report_every + 1) * job.report_every
                 value, iou = judge(self.network, held_out, job)
-                self.rows.append(
-                    {
-                        "examples": self.done,
-                        "seconds": round(time.perf_counter() - started),
-                        "learning_rate": f"{rate:.2e}",
-                        "training_loss": f"{np.mean(losses):.5f}",
-                        "held_out_loss": f"{value:.5f}",
-                        "held_out_iou": f"{iou:.5f}",
-                    }
-                )
+                row = {
+                    "examples": kept.done,
+                    "learning_rate": f"{rate:.2e}",
+                    "training_loss": f"{np.mean(losses):.5f}",
+                    "held_out_loss": f"{value:.5f}",
+                    "held_out_iou": f"{iou:.5f}",
+                }
                 losses = []
-                say(", ".join(f"{k} {v}" for k, v in self.rows[-1].items()))
-                self._save()
+                say(kept.report(row))
 
     def _batches(self, sources: Sequence[tuple[float, ExampleSource]]) -> Iterator[list[torch.Tensor]]:
         job = self.job
         loader = torch.utils.data.DataLoader(
             MixedExamples(
-                sources, size=job.size_px, seed=job.seed, first=job.first_number + self.done,
-                count=job.examples - self.done,
+                sources, size=job.size_px, seed=job.seed, first=job.first_number + self.kept.done,
+                count=job.examples - self.kept.done,
             ),
             batch_size=job.batch,
             num_workers=job.workers,
@@ -213,47 +208,6 @@ class _Run:
                 labels.to(job.device),
                 allowed.to(job.device),
             ]
-
-    def _save(self) -> None:
-        from safetensors.torch import save_file
-
-        state = {
-            "settings": self.identity,
-            "done": self.done,
-            "model": self.model.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        partial = self.out / "checkpoint.part"
-        torch.save(state, partial)
-        partial.replace(self.out / "checkpoint.pt")
-        save_file(
-            {k: v.contiguous().cpu() for k, v in self.network.state_dict().items()}, self.out / "weights.safetensors"
-        )
-        lines = [",".join(LOG_COLUMNS), *(",".join(str(row[c]) for c in LOG_COLUMNS) for row in self.rows)]
-        write_atomic(self.out / "log.csv", "\n".join(lines) + "\n")
-
-    def _resume(self) -> int:
-        path = self.out / "checkpoint.pt"
-        if not path.exists():
-            return 0
-        state = torch.load(path, map_location=self.job.device, weights_only=True)
-        if state["settings"] != self.identity:
-            changed = [k for k, v in self.identity.items() if state["settings"].get(k) != v]
-            raise InputError(
-                f"{path} belongs to a run with other settings ({', '.join(changed)}); give another folder, or remove it"
-            )
-        try:
-            self.model.load_state_dict(state["model"])
-            self.averaged.load_state_dict(state["averaged"])
-        except RuntimeError as error:
-            raise InputError(
-                f"{path} belongs to a network of other classes or widths; give another folder, or remove it"
-            ) from error
-        self.optimiser.load_state_dict(state["optimiser"])
-        torch.set_rng_state(state["random"].cpu())
-        return int(state["done"])
 
 
 def _settings_that_count(job: SegmenterTraining) -> dict[str, Any]:
@@ -294,8 +248,3 @@ def judge(model: MicrographNet, examples: Sequence[Example], job: SegmenterTrain
             either[number] += (ours | theirs).sum()
     there = either > 0
     return float(np.mean(losses)), float(np.mean(shared[there] / either[there]))
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))

@@ -7,13 +7,10 @@ number of workers and goes on after a kill where its last checkpoint stands. Hel
 from __future__ import annotations
 
 import copy
-import csv
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +18,8 @@ from torch import nn
 
 from hea_sim.diffraction.radiation import radiation
 from hea_sim.diffraction.random_specimens import RandomSpecimen, SpecimenSettings, draw_specimen
-from hea_sim.documents import write_atomic
 from hea_sim.errors import HEAError, InputError
+from hea_vision.training_runs import TrainingRun, running_mean
 from hea_vision.xrd.encoding import EncodedPattern, encode_pattern
 from hea_vision.xrd.network import OUTPUTS, STRUCTURES, PhaseProposer
 from hea_vision.xrd.proposals import load_proposer
@@ -175,46 +172,42 @@ def train_proposer(
 def _train(out: Path, job: TrainingSettings, say: Callable[[str], None]) -> PhaseProposer:
     model = PhaseProposer() if job.start_from is None else copy.deepcopy(load_proposer(job.start_from))
     model = model.to(job.device)
-    averaged = torch.optim.swa_utils.AveragedModel(
-        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(job.average), use_buffers=True
+    run = TrainingRun(
+        out=out,
+        identity={k: v for k, v in job.__dict__.items() if k not in ("workers", "device")},
+        columns=LOG_COLUMNS,
+        model=model,
+        averaged=running_mean(model, job.average),
+        optimiser=torch.optim.AdamW(model.parameters(), lr=job.learning_rate, weight_decay=job.weight_decay),
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=job.learning_rate, weight_decay=job.weight_decay)
-    done = _resume(out / "checkpoint.pt", job, model, averaged, optimiser)
-    rows = _read_log(out / "log.csv") if done else []
+    run.resume(job.device)
     held_out = _held_out(out, job)
     losses: list[float] = []
-    # A resumed run counts on from where it was stopped.
-    started = time.perf_counter() - (float(rows[-1]["seconds"]) if rows else 0.0)
-    next_report = done + job.report_every
+    next_report = run.done + job.report_every
     model.train()
-    for batch in _batches(job, job.seed, job.first_number + done, job.patterns - done):
-        rate = _learning_rate(job, done)
-        for group in optimiser.param_groups:
+    for batch in _batches(job, job.seed, job.first_number + run.done, job.patterns - run.done):
+        rate = _learning_rate(job, run.done)
+        for group in run.optimiser.param_groups:
             group["lr"] = rate
         loss = _loss(model(batch[0], batch[1]), batch[2], batch[3])
-        optimiser.zero_grad()
+        run.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-        optimiser.step()
-        averaged.update_parameters(model)
-        done += len(batch[0])
+        run.optimiser.step()
+        run.averaged.update_parameters(model)
+        run.done += len(batch[0])
         losses.append(loss.item())
-        if done >= next_report or done >= job.patterns:
+        if run.done >= next_report or run.done >= job.patterns:
             next_report += job.report_every
-            scores = judge(_network_of(averaged), held_out)
-            rows.append(
-                {
-                    "patterns": done,
-                    "seconds": round(time.perf_counter() - started),
-                    "learning_rate": f"{rate:.2e}",
-                    "training_loss": f"{np.mean(losses):.5f}",
-                    **{k: f"{v:.5f}" for k, v in scores.items()},
-                }
-            )
+            row = {
+                "patterns": run.done,
+                "learning_rate": f"{rate:.2e}",
+                "training_loss": f"{np.mean(losses):.5f}",
+                **{k: f"{v:.5f}" for k, v in judge(_network_of(run.averaged), held_out).items()},
+            }
             losses = []
-            say(", ".join(f"{k} {v}" for k, v in rows[-1].items()))
-            _save(out, job, model, averaged, optimiser, done, rows)
-    return _network_of(averaged)
+            say(run.report(row))
+    return _network_of(run.averaged)
 
 
 def _network_of(averaged: torch.optim.swa_utils.AveragedModel) -> PhaseProposer:
@@ -280,55 +273,3 @@ def _average_precision(score: np.ndarray, truth: np.ndarray) -> float:
     ranked = truth[np.argsort(-score)] > 0.5
     hits = np.cumsum(ranked)
     return float((hits / np.arange(1, len(hits) + 1))[ranked].mean())
-
-
-def _save(
-    out: Path,
-    job: TrainingSettings,
-    model: nn.Module,
-    averaged: torch.optim.swa_utils.AveragedModel,
-    optimiser: torch.optim.Optimizer,
-    done: int,
-    rows: list[dict[str, Any]],
-) -> None:
-    from safetensors.torch import save_file
-
-    state = {
-        "settings": {k: v for k, v in job.__dict__.items() if k not in ("workers", "device")},
-        "done": done,
-        "model": model.state_dict(),
-        "averaged": averaged.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "random": torch.get_rng_state(),
-    }
-    partial = out / "checkpoint.part"
-    torch.save(state, partial)
-    partial.replace(out / "checkpoint.pt")
-    weights = _network_of(averaged).state_dict()
-    save_file({k: v.contiguous().cpu() for k, v in weights.items()}, out / "weights.safetensors")
-    lines = [",".join(LOG_COLUMNS), *(",".join(str(row[c]) for c in LOG_COLUMNS) for row in rows)]
-    write_atomic(out / "log.csv", "\n".join(lines) + "\n")
-
-
-def _resume(
-    path: Path, job: TrainingSettings, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer
-) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, map_location=job.device, weights_only=True)
-    wanted = {k: v for k, v in job.__dict__.items() if k not in ("workers", "device")}
-    if state["settings"] != wanted:
-        changed = [k for k, v in wanted.items() if state["settings"].get(k) != v]
-        raise InputError(
-            f"{path} belongs to a run with other settings ({', '.join(changed)}); give another folder, or remove it"
-        )
-    model.load_state_dict(state["model"])
-    averaged.load_state_dict(state["averaged"])
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["random"].cpu())
-    return int(state["done"])
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    with path.open(encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
