@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,8 @@ class PotentialCalculator(Calculator):
     ) -> None:
         """Compute everything at once, but the std of the energy only where it is asked for: it takes far longer."""
         super().calculate(atoms, properties, system_changes)
-        potential = self.potential if "energy_std" in properties else replace(self.potential, variance=None)
-        result = potential.evaluate_in(self.neighbours.environment(self.atoms))[0]
+        environment = self.neighbours.environment(self.atoms)
+        result = self.potential.evaluate_in(environment, uncertainty="energy_std" in properties)[0]
         self.results = {
             "energy": result.energy_eV,
             "free_energy": result.energy_eV,

@@ -33,7 +33,8 @@ class AtomisticResult:
     """Hold what a potential says of one system.
 
     `energy_eV`; `site_energies_eV` (n,), which add up to it; `forces_eV_per_A` (n, 3); `stress_eV_per_A3` (3, 3), None
-    where the system is not periodic in all directions; `energy_std_eV`, None where the potential cannot tell.
+    where the system is not periodic in all directions; `energy_std_eV`, None where it was not asked for, or the
+    potential cannot tell.
     """
 
     energy_eV: float
@@ -59,9 +60,9 @@ class Potential(Protocol):
         """Distance beyond which atoms do not see each other."""
 
     @overload
-    def evaluate(self, atoms: Atoms) -> AtomisticResult: ...
+    def evaluate(self, atoms: Atoms, *, uncertainty: bool = False) -> AtomisticResult: ...
     @overload
-    def evaluate(self, atoms: Sequence[Atoms]) -> list[AtomisticResult]: ...
+    def evaluate(self, atoms: Sequence[Atoms], *, uncertainty: bool = False) -> list[AtomisticResult]: ...
 
     def calculator(self) -> Calculator:
         """Give the ASE face."""
@@ -149,19 +150,25 @@ class SitePotential:
         return replace(self, element_energies_eV=dict(element_energies_eV))
 
     @overload
-    def evaluate(self, atoms: Atoms) -> AtomisticResult: ...
+    def evaluate(self, atoms: Atoms, *, uncertainty: bool = False) -> AtomisticResult: ...
     @overload
-    def evaluate(self, atoms: Sequence[Atoms]) -> list[AtomisticResult]: ...
-    def evaluate(self, atoms: Atoms | Sequence[Atoms]) -> AtomisticResult | list[AtomisticResult]:
+    def evaluate(self, atoms: Sequence[Atoms], *, uncertainty: bool = False) -> list[AtomisticResult]: ...
+    def evaluate(
+        self, atoms: Atoms | Sequence[Atoms], *, uncertainty: bool = False
+    ) -> AtomisticResult | list[AtomisticResult]:
         """Evaluate one system, or many of any sizes and periodicity at once.
+
+        `uncertainty` asks for the std of the energies too, which may take a hundred times as long.
 
         Raises InputError where an element is unknown, atoms overlap or a number is not finite.
         """
         if hasattr(atoms, "numbers"):
-            return self.evaluate_in(find_neighbours([atoms], self.cutoff_A))[0]
-        return self.evaluate_in(find_neighbours(list(atoms), self.cutoff_A)) if len(atoms) else []
+            return self.evaluate_in(find_neighbours([atoms], self.cutoff_A), uncertainty=uncertainty)[0]
+        if not len(atoms):
+            return []
+        return self.evaluate_in(find_neighbours(list(atoms), self.cutoff_A), uncertainty=uncertainty)
 
-    def evaluate_in(self, environment: Environment) -> list[AtomisticResult]:
+    def evaluate_in(self, environment: Environment, *, uncertainty: bool = False) -> list[AtomisticResult]:
         """Evaluate systems whose neighbours are known; the environment may list pairs beyond the cutoff."""
         energies, gradients = self.model.site_terms(environment)
         if not np.isfinite(energies).all():
@@ -176,7 +183,7 @@ class SitePotential:
         forces, virials = gather_forces(
             environment.starts, environment.second, environment.vectors, gradients, environment.system, systems
         )
-        variances = None if self.variance is None else self.variance(environment)
+        variances = self.variance(environment) if uncertainty and self.variance is not None else None
         ends = np.cumsum(np.bincount(environment.system, minlength=systems))
         results = []
         for k, (end, volume) in enumerate(zip(ends, environment.volumes_A3, strict=True)):

@@ -46,11 +46,13 @@ class UniversalPotential:
     notes: tuple[str, ...] = ()
 
     @overload
-    def evaluate(self, atoms: Atoms) -> AtomisticResult: ...
+    def evaluate(self, atoms: Atoms, *, uncertainty: bool = False) -> AtomisticResult: ...
     @overload
-    def evaluate(self, atoms: Sequence[Atoms]) -> list[AtomisticResult]: ...
-    def evaluate(self, atoms: Atoms | Sequence[Atoms]) -> AtomisticResult | list[AtomisticResult]:
-        """Evaluate one system, or many of any sizes and periodicity.
+    def evaluate(self, atoms: Sequence[Atoms], *, uncertainty: bool = False) -> list[AtomisticResult]: ...
+    def evaluate(
+        self, atoms: Atoms | Sequence[Atoms], *, uncertainty: bool = False
+    ) -> AtomisticResult | list[AtomisticResult]:
+        """Evaluate one system, or many of any sizes and periodicity; no std of the energy is known.
 
         Raises InputError where an element is unknown, atoms overlap or a number is not finite.
         """

@@ -51,7 +51,7 @@ def test_a_snap_is_fitted_kept_and_loaded_again(files):
     assert set(card.data[0].sha256) == {"train.xyz", "test.xyz"}
     again = read_fitted(files / "out/model")
     atoms = cells(1, seed=8)[0]
-    a, b = made.potential.evaluate(atoms), again.evaluate(atoms)
+    a, b = made.potential.evaluate(atoms), again.evaluate(atoms, uncertainty=True)
     assert a.energy_eV == b.energy_eV and np.array_equal(a.forces_eV_per_A, b.forces_eV_per_A)
     assert b.energy_std_eV is not None and b.energy_std_eV > 0
     results = json.loads((files / "out/results.json").read_text())["results"][0]

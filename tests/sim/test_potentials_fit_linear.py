@@ -235,12 +235,12 @@ def test_stds_of_energies_cover_what_the_fit_had_not_seen():
     variance = calibrated_variance(truth, rows, lambda part: fit_linear(part, weights))
     fresh = labelled(truth, cells(200, seed=77), noise_eV=0.02, seed=77)
     potential = SitePotential(name="m", model=variance.model, variance=variance)
-    p = predict_structures(potential, fresh)
+    p = predict_structures(potential, fresh, uncertainty=True)
     z = (p.energies_eV - [s.energy_eV for s in fresh]) / np.array(p.energy_stds_eV)
     assert 0.85 < float(np.sqrt(np.mean(z**2))) < 1.2
     far = cells(1, seed=5)[0]
     far.set_cell(far.cell * 0.7, scale_atoms=True)
-    assert potential.evaluate(far).energy_std_eV > max(p.energy_stds_eV)
+    assert potential.evaluate(far, uncertainty=True).energy_std_eV > max(p.energy_stds_eV)
     with pytest.raises(InputError, match="shards"):
         calibrated_variance(truth, rows.select(lambda b: b.shard == 0), lambda part: fit_linear(part, weights))
 

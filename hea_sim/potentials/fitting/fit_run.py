@@ -74,7 +74,9 @@ def fit_potential(
     potential = build_potential(job.name, elements, arrays, settings)
     say("predicting")
     sets = {"train": train, "test": test} if test else {"train": train}
-    predictions = {name: predict_structures(potential, structures) for name, structures in sets.items()}
+    predictions = {
+        name: predict_structures(potential, structures, uncertainty=name == "test") for name, structures in sets.items()
+    }
     errors = {name: error_table(p) for name, p in predictions.items()}
     curve = _curve(fitted, test)
     _write_tables(folder, predictions, errors, curve)

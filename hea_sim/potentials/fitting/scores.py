@@ -50,9 +50,13 @@ ERROR_COLUMNS = tuple(f.name for f in fields(ErrorRow))
 
 
 def predict_structures(
-    potential: Any, structures: Sequence[TrainingStructure], progress: Callable[[int, int], None] | None = None
+    potential: Any,
+    structures: Sequence[TrainingStructure],
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    uncertainty: bool = False,
 ) -> Predictions:
-    """Evaluate a potential on structures, some thousand atoms at a time."""
+    """Evaluate a potential on structures, some thousand atoms at a time; with `uncertainty` the std of energies too."""
     energies, forces, stresses, stds = [], [], [], []
     start = 0
     while start < len(structures):
@@ -60,9 +64,8 @@ def predict_structures(
         while end < len(structures) and (end == start or atoms + structures[end].n_atoms <= _ATOMS_AT_ONCE):
             atoms += structures[end].n_atoms
             end += 1
-        for structure, result in zip(
-            structures[start:end], potential.evaluate([s.atoms for s in structures[start:end]]), strict=True
-        ):
+        results = potential.evaluate([s.atoms for s in structures[start:end]], uncertainty=uncertainty)
+        for structure, result in zip(structures[start:end], results, strict=True):
             energies.append(result.energy_eV)
             forces.append(result.forces_eV_per_A)
             both = structure.stress_eV_per_A3 is not None and result.stress_eV_per_A3 is not None
