@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hea_sim.errors import HEAError, InputError, MissingFileError
+from hea_sim.errors import InputError
 from hea_sim.potentials.fitting.weights import Tolerance, Weights
+from hea_sim.settings import StrictSettings, read_settings
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SnapSettings(_Strict):
+class SnapSettings(StrictSettings):
     """Settings of a SNAP: `radii` and `weights` of elements are relative; what is left out is 0.5 and 1.
 
     `alike` pulls the coefficients of different elements together, so that what binary alloys teach is carried over to
@@ -32,12 +25,12 @@ class SnapSettings(_Strict):
     quadratic: bool = False
     rfac0: float = Field(default=0.99363, gt=0, le=1)
     rmin0: float = Field(default=0.0, ge=0)
-    radii: dict[str, float] = {}
-    weights: dict[str, float] = {}
+    radii: dict[str, float] = Field(default_factory=dict)
+    weights: dict[str, float] = Field(default_factory=dict)
     alike: float = Field(default=0.0, ge=0)
 
 
-class MtpSettings(_Strict):
+class MtpSettings(StrictSettings):
     """Settings of a moment tensor potential and of how its radial functions follow the gradient.
 
     `fit_structures` are taken for the gradient, spread over all groups; the linear coefficients see all structures.
@@ -59,7 +52,7 @@ class MtpSettings(_Strict):
     device: str = "cpu"
 
 
-class SearchSettings(_Strict):
+class SearchSettings(StrictSettings):
     """Search for what is not fitted, scored on structures held out.
 
     `energy_meV_per_atom` is the range of the tolerance of energies against that of forces; `model` lists values to try
@@ -70,7 +63,7 @@ class SearchSettings(_Strict):
     trials: int = Field(default=20, ge=1, le=10000)
     energy_meV_per_atom: tuple[float, float] | None = (0.3, 10.0)
     penalty: tuple[float, float] | None = None
-    model: dict[str, tuple[float, ...]] = {}
+    model: dict[str, tuple[float, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_search(self) -> SearchSettings:
@@ -79,7 +72,7 @@ class SearchSettings(_Strict):
         return self
 
 
-class FitPotentialJob(_Strict):
+class FitPotentialJob(StrictSettings):
     """Settings of `hea fit potential`.
 
     `train` and `test` are extended XYZ files. `weights` are tolerances by group, [energy in meV/atom, force in eV/A,
@@ -96,7 +89,7 @@ class FitPotentialJob(_Strict):
     elements: tuple[str, ...] = ()
     snap: SnapSettings = SnapSettings()
     mtp: MtpSettings = MtpSettings()
-    weights: Literal["auto"] | dict[str, tuple[float, float, float]] = {}
+    weights: Literal["auto"] | dict[str, tuple[float, float, float]] = Field(default_factory=dict)
     use_stress: bool = True
     penalty: float | None = Field(default=None, ge=0)
     lasso: bool = False
@@ -163,44 +156,4 @@ def read_fit_job(config: str | os.PathLike[str] | None, flags: Mapping[str, Any]
 
     Raises MissingFileError, or InputError that names the key, what was got and the nearest known key.
     """
-    data: dict[str, Any] = {}
-    where = "settings"
-    if config is not None:
-        path, where = Path(config), str(config)
-        if not path.is_file():
-            raise MissingFileError(f"{path}: no such file; wanted a TOML file of settings")
-        try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not a TOML file ({error})") from error
-    data.update({key: value for key, value in (flags or {}).items() if value is not None})
-    try:
-        return FitPotentialJob.model_validate(data)
-    except ValidationError as error:
-        raise InputError(f"{where}: {_first_problem(error)}") from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problems = error.errors()
-    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])  # a typo explains the rest
-    place = ".".join(str(part) for part in problem["loc"]) or "settings"
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, HEAError):
-        return f"{place}: {cause}"
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key '{place}'{hint} Known: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"key '{place}' is missing"
-    return f"{place}: {problem['msg']} (got {problem['input']!r})"
-
-
-def _keys_at(place: tuple[int | str, ...]) -> list[str]:
-    kind: type[BaseModel] = FitPotentialJob
-    for part in place:
-        annotation = kind.model_fields[str(part)].annotation
-        choices = [a for a in (annotation, *typing.get_args(annotation)) if isinstance(a, type)]
-        kind = next(a for a in choices if issubclass(a, BaseModel))
-    return list(kind.model_fields)
+    return read_settings(FitPotentialJob, config, flags)
