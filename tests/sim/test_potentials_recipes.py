@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase.build import bulk
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from hea_sim.documents import sha256_of
 from hea_sim.errors import UnknownNameError
@@ -12,7 +13,7 @@ from hea_sim.potentials.fitting import read_structures
 from hea_sim.potentials.fitting.structures import TrainingStructure
 from hea_sim.potentials.loading import load_potential, shipped_potentials
 from hea_sim.potentials.recipes.make import read_recipe, recipe_names
-from hea_sim.potentials.recipes.taught import GROUP, draw_alloys, write_taught
+from hea_sim.potentials.recipes.taught import GROUP, STRAINED, draw_alloys, draw_strained, write_taught
 from hea_sim.potentials.zhou import zhou_eam
 
 
@@ -56,12 +57,26 @@ def test_alloys_are_drawn_the_same_with_the_mean_volume_of_their_elements():
         assert atoms.cell.volume / len(atoms) == pytest.approx(wanted, rel=1e-9)
 
 
+def test_strained_alloys_are_bcc_within_their_strain():
+    for atoms in draw_strained(_dynamics(), 12, seed=3):
+        volume = np.mean([{"Mo": 3.15, "Ta": 3.30, "W": 3.16}[s] ** 3 / 2 for s in atoms.symbols])
+        perfect = 3 * np.eye(3) * (2 * volume) ** (1 / 3)
+        strain = np.linalg.solve(perfect, atoms.cell.array) - np.eye(3)
+        assert np.abs(strain).max() <= 0.03 and np.abs(strain - strain.T).max() < 1e-9
+        sites = bulk("W", "bcc", a=3.2, cubic=True).repeat(3).get_scaled_positions()
+        away = atoms.get_scaled_positions(wrap=False) - sites
+        assert np.abs(away @ atoms.cell.array).max() < 0.08 * 5
+
+
 def test_what_a_teacher_labels_comes_back_as_it_was(tmp_path):
     teacher = zhou_eam(["Mo", "Ta", "W"])
     path = write_taught(tmp_path / "taught.extxyz.xz", _dynamics(), teacher, count=4)
-    for structure in read_structures(path):
+    found = read_structures(path)
+    assert [s.group for s in found] == 4 * [GROUP] + 4 * [STRAINED]
+    for structure in found:
         result = teacher.evaluate(structure.atoms)
-        assert structure.group == GROUP
+        stress = full_3x3_to_voigt_6_stress(result.stress_eV_per_A3)
+        np.testing.assert_allclose(structure.stress_eV_per_A3, stress, atol=1e-6)
         assert structure.energy_eV == pytest.approx(result.energy_eV, abs=1e-4)
         np.testing.assert_allclose(structure.forces_eV_per_A, result.forces_eV_per_A, atol=1e-5)
 

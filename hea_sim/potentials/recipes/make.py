@@ -75,7 +75,7 @@ def _sources(card: ModelCard) -> tuple[DataSource, ...]:
         name="alloys of three and more elements, drawn",
         source=f"hea_sim.potentials.recipes.taught, labels of {teacher}, arrays {load_card(teacher).arrays_sha256}",
         licence="GPL-3.0-or-later (this project)",
-        used=f"{TAUGHT} structures to fit to",
+        used=f"{2 * TAUGHT} structures to fit to",
         sha256=taught,
     )
     return own.model_copy(update={"name": ", ".join(dft), "sha256": dft}), made
@@ -86,7 +86,9 @@ def _notes(card: ModelCard) -> tuple[str, ...]:
     if card.settings.get("family") == "mtp":
         notes.append("Bit-identical only for the same versions on the same machine: f_mu follow a gradient.")
     if card.name in TEACHERS:
-        notes.append(f"Errors of the group Taught, a part of those of training, are against {TEACHERS[card.name]}.")
+        notes.append(
+            f"Errors of the groups Taught and Strained, a part of those of training, are against {TEACHERS[card.name]}."
+        )
     return tuple(notes)
 
 
