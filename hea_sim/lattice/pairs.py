@@ -22,13 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.errors import InputError, unknown_name
-from hea_sim.lattice.shells import lattice_name, lattice_points, neighbour_shells, neighbour_table
+from hea_sim.lattice.contract import BoundModel
+from hea_sim.lattice.shells import check_size, lattice_name, lattice_points, neighbour_shells, neighbour_table
+
+if TYPE_CHECKING:
+    from hea_sim.registry.cards import ModelCard
 
 KIND = "lattice-pairs"
 
@@ -107,6 +111,38 @@ class PairModel:
         bonds = np.einsum("s,sij,sij->", self.multiplicity / 2, pairs, bond)
         return float(c @ site + bonds + np.einsum("ij,i,j,ij->", asymmetry / 2, c, c, c[:, None] - c[None, :]))
 
+    def bound(self, size: Sequence[int]) -> BoundModel:
+        """Give what an engine needs on a cell of this size; shells without energy are left out."""
+        from hea_sim.lattice.pair_kernels import pair_energy_change
+
+        size = check_size(size)
+        tables = neighbour_table(self.lattice, size, self.n_shells)
+        used = [s for s in range(self.n_shells) if np.any(self.pair_energy_eV[s])]
+        neighbours = np.concatenate([np.empty((len(tables[0]), 0)), *(tables[s] for s in used)], axis=1)
+        pair = np.ascontiguousarray(self.pair_energy_eV[used])
+        asymmetry = np.array(self.asymmetry_eV, float)
+        return BoundModel(
+            energy_change=pair_energy_change,
+            tables=(
+                neighbours.astype(np.uint32),
+                np.cumsum([0, *(tables[s].shape[1] for s in used)]),
+                np.ascontiguousarray((pair[:, None] - pair[:, :, None]).transpose(1, 2, 0, 3)),
+                pair,
+                np.array(self.site_energy_eV, float),
+                asymmetry if asymmetry.any() else np.empty((0, 0)),
+            ),
+            nearest=tables[0],
+            sublattice=np.zeros(len(tables[0]), np.int64),
+        )
+
+    def atoms(self, occupation: np.ndarray, size: Sequence[int], a_A: float) -> Any:
+        """Build the `ase.Atoms` of an occupation at a lattice parameter."""
+        from ase import Atoms
+
+        symbols = [self.species[int(s)] for s in check_occupation(occupation, self.lattice, size, len(self.species))]
+        points = lattice_points(self.lattice, size)
+        return Atoms(symbols, positions=points * (a_A / 2), cell=np.array(check_size(size)) * a_A, pbc=True)
+
     def restricted(self, elements: Sequence[str]) -> PairModel:
         """Keep only some species, in the order given."""
         k = self.indices(elements)
@@ -161,14 +197,21 @@ def pair_fractions(
     return counts
 
 
-def load_lattice_model(name: str) -> PairModel:
-    """Load a shipped pair model; an unknown name lists the known ones."""
-    from hea_sim.registry.cards import load_arrays, load_card
+def load_lattice_model(name: str) -> Any:
+    """Load a shipped model of a lattice: pairs, clusters or low rank; an unknown name lists the known ones."""
+    from hea_sim.lattice import clusters, low_rank
+    from hea_sim.registry.cards import list_models, load_arrays, load_card
 
-    known = known_lattice_models()
+    loaders = {KIND: _load, clusters.KIND: clusters.load, low_rank.KIND: low_rank.load}
+    known = {card.name for card in list_models() if card.kind in loaders}
     if name not in known:
-        raise unknown_name("lattice model", name, known)
-    card, arrays = load_card(name), load_arrays(name)
+        raise unknown_name("lattice model", name, sorted(known))
+    card = load_card(name)
+    return loaders[card.kind](card, load_arrays(name))
+
+
+def _load(card: ModelCard, arrays: Mapping[str, np.ndarray]) -> PairModel:
+    """Make a pair model of what its files hold."""
     return PairModel(
         name=card.name,
         species=card.elements,
@@ -210,7 +253,7 @@ def model_for(composition: Composition, *, lattice: str | None = None) -> PairMo
     known = known_lattice_models()
     fitting = sorted((len(species), name) for name, species in known.items() if set(composition) <= set(species))
     for _, name in fitting:
-        model = load_lattice_model(name)
+        model: PairModel = load_lattice_model(name)
         if lattice is None or model.lattice == lattice_name(lattice):
             return model
     return None

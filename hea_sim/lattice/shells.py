@@ -1,7 +1,8 @@
-"""Neighbour shells and periodic cells of the cubic lattices A1 (fcc) and A2 (bcc).
+"""Neighbour shells and periodic cells of the cubic lattices A1 (fcc), A2 (bcc) and A_h (simple cubic).
 
 Every lattice point is an integer vector in half lattice parameters, so that distances are compared exactly:
-A2 holds the vectors whose three numbers share one parity, A1 those whose sum is even.
+A2 holds the vectors whose three numbers share one parity, A1 those whose sum is even, A_h those of even numbers. A
+cell of A_h that is one thick is a square lattice: bonds of a site with its own image carry no energy.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from hea_sim.errors import InputError, unknown_name
 _BASIS = {
     "A1": ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)),
     "A2": ((0, 0, 0), (1, 1, 1)),
+    "A_h": ((0, 0, 0),),
 }
-_ALIASES = {"fcc": "A1", "bcc": "A2", "a1": "A1", "a2": "A2"}
+_ALIASES = {"fcc": "A1", "bcc": "A2", "sc": "A_h", "a1": "A1", "a2": "A2", "a_h": "A_h"}
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,20 @@ class Shell:
 
 
 def lattice_name(lattice: str) -> str:
-    """Translate "bcc" and "fcc" to their Strukturbericht names; raise for any other lattice.
+    """Translate "bcc", "fcc" and "sc" to their Strukturbericht names; raise for any other lattice.
 
     >>> lattice_name("bcc"), lattice_name("A1")
     ('A2', 'A1')
     """
     name = _ALIASES.get(str(lattice).lower())
     if name is None:
-        raise unknown_name("lattice", lattice, ["A1", "A2", "fcc", "bcc"])
+        raise unknown_name("lattice", lattice, ["A1", "A2", "A_h", "fcc", "bcc", "sc"])
     return name
+
+
+def is_cubic(lattice: str) -> bool:
+    """Say whether a lattice is one of those of this file."""
+    return str(lattice).lower() in _ALIASES
 
 
 def sites_per_cell(lattice: str) -> int:
@@ -53,7 +60,7 @@ def sites_per_cell(lattice: str) -> int:
 
 
 def neighbour_shells(lattice: str, n_shells: int) -> tuple[Shell, ...]:
-    """List the first neighbour shells of A1 or A2.
+    """List the first neighbour shells of A1, A2 or A_h.
 
     >>> [(round(s.distance_a, 4), s.multiplicity) for s in neighbour_shells("bcc", 5)]
     [(0.866, 8), (1.0, 6), (1.4142, 12), (1.6583, 24), (1.7321, 8)]
@@ -69,6 +76,8 @@ def _shells(name: str, n_shells: int) -> tuple[Shell, ...]:
     points = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     if name == "A2":
         points = points[(points % 2 == points[:, :1] % 2).all(axis=1)]
+    elif name == "A_h":
+        points = points[(points % 2 == 0).all(axis=1)]
     else:
         points = points[points.sum(axis=1) % 2 == 0]
     squared = (points**2).sum(axis=1)

@@ -37,7 +37,7 @@ def warren_cowley(
     >>> warren_cowley(b2, "bcc", size=(2, 2, 2), shells=2)[:, 0, 1]
     array([-1.,  1.])
     """
-    occupation, size, n_species = _occupation_of(arrangement, lattice, size, species)
+    occupation, size, n_species = occupation_of(arrangement, lattice, size, species)
     return warren_cowley_of_pairs(pair_fractions(occupation, lattice, size, shells, n_species))
 
 
@@ -61,7 +61,7 @@ def sublattice_occupancy(
     array([[1., 0.],
            [0., 1.]])
     """
-    occupation, size, n_species = _occupation_of(arrangement, lattice, size, species)
+    occupation, size, n_species = occupation_of(arrangement, lattice, size, species)
     by_basis = occupation.reshape(-1, sites_per_cell(lattice))
     return np.array([np.bincount(column, minlength=n_species) / len(column) for column in by_basis.T])
 
@@ -92,7 +92,7 @@ def blocked_mean(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         blocks = (even[0::2] + even[1::2]) / 2
 
 
-def _occupation_of(
+def occupation_of(
     arrangement: Any, lattice: str, size: Sequence[int] | None, species: Sequence[str] | None
 ) -> tuple[np.ndarray, tuple[int, ...], int]:
     """Translate atoms or indices into species indices, cell repeats and the number of species."""
@@ -108,11 +108,11 @@ def _occupation_of(
     unknown = sorted(set(symbols) - set(names))
     if unknown:
         raise InputError(f"the cell holds {', '.join(unknown)}, which species {names} does not name")
-    repeats = _size_of(arrangement, lattice) if size is None else tuple(size)
+    repeats = cell_repeats(arrangement, lattice) if size is None else tuple(size)
     return np.array([names.index(s) for s in symbols], dtype=np.int8), repeats, len(names)
 
 
-def _size_of(atoms: Any, lattice: str) -> tuple[int, ...]:
+def cell_repeats(atoms: Any, lattice: str) -> tuple[int, ...]:
     """Find the repeats of the conventional cell, and check that the atoms stand in the order of the lattice points."""
     a = (atoms.get_volume() / len(atoms) * sites_per_cell(lattice)) ** (1 / 3)
     lengths = np.linalg.norm(np.asarray(atoms.cell), axis=1)

@@ -1,12 +1,6 @@
-"""Canonical lattice Monte Carlo: unlike atoms exchange places under a pair Hamiltonian, annealed down in temperature.
+"""Annealing of an alloy on its lattice: canonical Monte Carlo down a list of temperatures, and back up on request.
 
-| symbol | here |
-|---|---|
-| acceptance min(1, exp(-dE / k T)) (Metropolis 1953, doi:10.1063/1.1699114) | `kernels.exchange_trials` |
-| proposal: any two sites, or (half the time) a site and a nearest neighbour; both symmetric | `_proposals` |
-| sweep: as many proposals as sites | `sweeps` |
-
-Any-distance exchanges alone already make the chain ergodic; near ones keep moving atoms where ordering has set in.
+The walk is `hea_sim.sampling.lattice_walks.CanonicalWalk`; half of its exchanges are of nearest neighbours.
 """
 
 from __future__ import annotations
@@ -20,72 +14,15 @@ from hea_sim.alloy import Composition
 from hea_sim.errors import InputError
 from hea_sim.lattice.pairs import (
     PairModel,
-    check_occupation,
     known_lattice_models,
     load_lattice_model,
     model_for,
-    pair_fractions,
 )
-from hea_sim.lattice.shells import check_size, lattice_name, lattice_points, neighbour_table
+from hea_sim.lattice.shells import lattice_name
 from hea_sim.lattice.volume import REFERENCE_TEMPERATURE_K, predict_lattice_parameter
 from hea_sim.observables.warren_cowley import blocked_mean, sublattice_occupancy, warren_cowley_of_pairs
 from hea_sim.records import Estimate, Simulation
-from hea_sim.sampling.kernels import compiled_exchange_trials, exchange_trials
-
-BOLTZMANN_EV_PER_K = 8.617333262e-5
-
-
-class CanonicalChain:
-    """Walk one cell through its arrangements at fixed composition.
-
-    `occupation` is changed in place by `sweep`; `energy_eV` is the tracked total energy.
-    """
-
-    def __init__(
-        self,
-        model: PairModel,
-        occupation: np.ndarray,
-        size: Sequence[int],
-        rng: np.random.Generator,
-        *,
-        compiled: bool = True,
-    ) -> None:
-        self.model, self.size, self.rng = model, check_size(size), rng
-        self.occupation = check_occupation(occupation, model.lattice, size, len(model.species)).astype(np.int8)
-        tables = neighbour_table(model.lattice, self.size, model.n_shells)
-        used = [s for s in range(model.n_shells) if np.any(model.pair_energy_eV[s])] or [0]
-        self._nearest = tables[0]
-        self._neighbours = np.ascontiguousarray(np.concatenate([tables[s] for s in used], axis=1))
-        self._shell_of = np.concatenate([np.full(tables[s].shape[1], s) for s in used])
-        self._pairs = np.ascontiguousarray(model.pair_energy_eV)
-        self._kernel = compiled_exchange_trials() if compiled else exchange_trials
-        self.energy_eV = model.energy_eV_per_atom(self.occupation, self.size) * len(self.occupation)
-        self.trials = self.accepted = 0
-
-    def sweep(self, temperature_K: float) -> float:
-        """Make as many proposals as there are sites; return the energy per atom."""
-        n = len(self.occupation)
-        first, second = self._proposals(n)
-        trials, accepted, change = self._kernel(
-            self.occupation, self._neighbours, self._shell_of, self._pairs,
-            1.0 / (BOLTZMANN_EV_PER_K * temperature_K), first, second, self.rng.random(n),
-        )  # fmt: skip
-        self.trials += int(trials)
-        self.accepted += int(accepted)
-        self.energy_eV += float(change)
-        return self.energy_eV / n
-
-    def pairs(self) -> np.ndarray:
-        """Count the pair fractions of the present arrangement."""
-        model = self.model
-        return pair_fractions(self.occupation, model.lattice, self.size, model.n_shells, len(model.species))
-
-    def _proposals(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        n = len(self.occupation)
-        first = self.rng.integers(n, size=number)
-        anywhere = self.rng.integers(n, size=number)
-        near = self._nearest[first, self.rng.integers(self._nearest.shape[1], size=number)]
-        return first, np.where(self.rng.random(number) < 0.5, anywhere, near)
+from hea_sim.sampling.lattice_walks import CanonicalWalk
 
 
 def anneal(
@@ -99,6 +36,7 @@ def anneal(
     sweeps: int = 200,
     equilibration_sweeps: int = 100,
     measured_at_K: float = REFERENCE_TEMPERATURE_K,
+    heating: bool = False,
 ) -> Simulation:
     """Anneal an alloy on its lattice and sample it at the last temperature.
 
@@ -106,48 +44,70 @@ def anneal(
     averaged. Without a model, the smallest shipped one that holds the alloy's elements is taken; an alloy without one
     raises InputError. The same seed gives the same result, bit by bit, on any number of threads. The lattice
     parameter is predicted for `measured_at_K`, which is not the temperature of equilibration.
+
+    With `heating`, the cell then goes back up through the temperatures. The trace holds what a hysteresis is read
+    from: "cooling_energy_eV_per_atom" and "heating_energy_eV_per_atom" in the order of `temperatures_K`, each the mean
+    of the second half of the equilibration.
     """
     composition = Composition.parse(alloy)
     chosen = _choose_model(composition, model, lattice).restricted(composition.elements)
     temperatures = _check_run(temperatures_K, seed, sweeps, equilibration_sweeps)
-    rng = np.random.default_rng(seed)
-    occupation = _random_occupation(composition, chosen, size, rng)
-    chain = CanonicalChain(chosen, occupation, size, rng)
-    energies, at_K, rates = [], [], []
-    for temperature in temperatures:
-        before = chain.trials, chain.accepted
-        energies += [chain.sweep(temperature) for _ in range(equilibration_sweeps)]
-        at_K += [temperature] * equilibration_sweeps
-        rates.append(_rate(chain, before))
-    before = chain.trials, chain.accepted
-    sampled, pairs = _sample(chain, temperatures[-1], sweeps)
+    if heating and equilibration_sweeps == 0:
+        raise InputError("heating: got 0 equilibration_sweeps, over which energies are averaged; wanted 1 or more")
+    walk = CanonicalWalk(
+        chosen, size, composition, temperatures[0], np.random.default_rng(seed), shells=chosen.n_shells
+    )
+    cooling, rates = _branch(walk, temperatures, equilibration_sweeps)
+    before = walk.trials, walk.accepted
+    sampled, pairs = _sample(walk, sweeps)
     trace = {
-        "energy_eV_per_atom": np.array(energies + sampled),
-        "temperature_K": np.array(at_K + [temperatures[-1]] * sweeps),
-        "acceptance": np.array(rates),
+        "energy_eV_per_atom": np.array([*cooling.ravel(), *sampled]),
+        "temperature_K": np.repeat(
+            [*temperatures, temperatures[-1]], [*[equilibration_sweeps] * len(temperatures), sweeps]
+        ),
+        "acceptance": rates,
         "sublattice_occupancy": sublattice_occupancy(
-            chain.occupation, chosen.lattice, size=chain.size, species=chosen.species
+            walk.occupation, chosen.lattice, size=walk.size, species=chosen.species
         ),
     }
-    return _result(composition, chosen, chain, temperatures, np.array(sampled), pairs, trace,
-                   acceptance=_rate(chain, before), seed=seed, measured_at_K=measured_at_K)  # fmt: skip
+    found = _result(composition, chosen, walk, temperatures, sampled, pairs, trace,
+                    acceptance=_rate(walk, before), seed=seed, measured_at_K=measured_at_K)  # fmt: skip
+    if heating:
+        warming, _ = _branch(walk, temperatures[::-1], equilibration_sweeps)
+        trace["cooling_energy_eV_per_atom"] = cooling[:, equilibration_sweeps // 2 :].mean(axis=1)
+        trace["heating_energy_eV_per_atom"] = warming[::-1, equilibration_sweeps // 2 :].mean(axis=1)
+    return found
 
 
-def _sample(chain: CanonicalChain, temperature_K: float, sweeps: int) -> tuple[list[float], np.ndarray]:
+def _branch(walk: CanonicalWalk, temperatures: Sequence[float], sweeps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Go through temperatures; give the energy per atom (temperatures, sweeps) and the rate of acceptance at each."""
+    energies, rates = np.empty((len(temperatures), sweeps)), np.empty(len(temperatures))
+    for k, temperature in enumerate(temperatures):
+        before = walk.trials, walk.accepted
+        walk.temperature_K = temperature
+        for m in range(sweeps):
+            walk.advance(1)
+            energies[k, m] = walk.energy_eV / len(walk.occupation)
+        rates[k] = _rate(walk, before)
+    return energies, rates
+
+
+def _sample(walk: CanonicalWalk, sweeps: int) -> tuple[np.ndarray, np.ndarray]:
     """Sample energies at every sweep and pair fractions at up to 128 of them, evenly spaced."""
     every = max(1, sweeps // 128)
-    energies, pairs = [], []
+    energies, pairs = np.empty(sweeps), []
     for k in range(sweeps):
-        energies.append(chain.sweep(temperature_K))
+        walk.advance(1)
+        energies[k] = walk.energy_eV / len(walk.occupation)
         if (k + 1) % every == 0:
-            pairs.append(chain.pairs())
+            pairs.append(walk.pair_fractions())
     return energies, np.array(pairs)
 
 
 def _result(
     composition: Composition,
     model: PairModel,
-    chain: CanonicalChain,
+    walk: CanonicalWalk,
     temperatures: Sequence[float],
     energies: np.ndarray,
     pairs: np.ndarray,
@@ -160,7 +120,7 @@ def _result(
     """Average the samples and build the cell."""
     order, order_std = blocked_mean(np.array([warren_cowley_of_pairs(p) for p in pairs]))
     in_cell = Composition.parse(
-        {e: float(n) for e, n in zip(model.species, np.bincount(chain.occupation, minlength=len(model.species)))}
+        {e: float(n) for e, n in zip(model.species, np.bincount(walk.occupation, minlength=len(model.species)))}
     )
     lattice_A = predict_lattice_parameter(model, in_cell, order, measured_at_K)
     energy, error = blocked_mean(energies)
@@ -169,7 +129,7 @@ def _result(
         alloy=composition.formula,
         model=model.name,
         lattice=model.lattice,
-        atoms=_cell(model, chain, lattice_A.value),
+        atoms=model.atoms(walk.occupation, walk.size, lattice_A.value),
         species=model.species,
         equilibration_temperature_K=float(temperatures[-1]),
         energy_eV_per_atom=Estimate.normal(
@@ -193,7 +153,7 @@ def _result(
 
 def _notes(model: PairModel, energies: np.ndarray, error: float, temperature_K: float) -> tuple[str, ...]:
     """Say what the simulation assumed, and whether it had settled."""
-    name = {"A1": "fcc", "A2": "bcc"}[model.lattice]
+    name = {"A1": "fcc", "A2": "bcc", "A_h": "simple cubic"}[model.lattice]
     notes = [
         f"phase {name} is an input of this simulation",
         f"warren_cowley_std is statistical only; the model's own error is in its card ({model.name})",
@@ -205,36 +165,29 @@ def _notes(model: PairModel, energies: np.ndarray, error: float, temperature_K: 
     return (*notes, *model.card.get("notes", ()))
 
 
-def _cell(model: PairModel, chain: CanonicalChain, a_A: float) -> Any:
-    from ase import Atoms
-
-    points = lattice_points(model.lattice, chain.size)
-    symbols = [model.species[s] for s in chain.occupation]
-    return Atoms(symbols, positions=points * (a_A / 2), cell=np.array(chain.size) * a_A, pbc=True)
-
-
 def _choose_model(composition: Composition, model: PairModel | str | None, lattice: str | None) -> PairModel:
     """Find the model, and refuse one that does not hold the alloy or its lattice."""
     wanted = None if lattice is None else lattice_name(lattice)
-    if isinstance(model, str):
-        model = load_lattice_model(model)
-    elif model is None:
-        model = model_for(composition, lattice=wanted)
+    found: Any = load_lattice_model(model) if isinstance(model, str) else model
+    if found is None:
+        found = model_for(composition, lattice=wanted)
     known = "; ".join(f"{name} ({' '.join(species)}, bcc)" for name, species in known_lattice_models().items())
-    if model is None:
+    if found is None:
         where = "" if wanted is None else f" on {wanted}"
         raise InputError(
             f"{composition.formula} has no lattice model{where}: shipped are {known or 'none'}. Its order cannot be"
             " simulated; its lattice parameter can be had from elemental volumes (vegard_volume_A3)"
         )
-    unknown = [e for e in composition.elements if e not in model.species]
+    if not isinstance(found, PairModel):
+        raise InputError(f"anneal takes pair models, whose volumes it needs; {found.name} walks in `hea sample`")
+    unknown = [e for e in composition.elements if e not in found.species]
     if unknown:
         raise InputError(
-            f"model {model.name} has no {', '.join(unknown)}, which {composition.formula} holds; shipped are {known}"
+            f"model {found.name} has no {', '.join(unknown)}, which {composition.formula} holds; shipped are {known}"
         )
-    if wanted not in (None, model.lattice):
-        raise InputError(f"model {model.name} is for {model.lattice}; got lattice {wanted}. Leave the lattice out")
-    return model
+    if wanted not in (None, found.lattice):
+        raise InputError(f"model {found.name} is for {found.lattice}; got lattice {wanted}. Leave the lattice out")
+    return found
 
 
 def _check_run(temperatures_K: Sequence[float], seed: int, sweeps: int, equilibration: int) -> list[float]:
@@ -248,12 +201,5 @@ def _check_run(temperatures_K: Sequence[float], seed: int, sweeps: int, equilibr
     return temperatures
 
 
-def _random_occupation(
-    composition: Composition, model: PairModel, size: Sequence[int], rng: np.random.Generator
-) -> np.ndarray:
-    counts = composition.counts(len(lattice_points(model.lattice, size)))
-    return rng.permutation(np.repeat(model.indices(tuple(counts)), list(counts.values())))
-
-
-def _rate(chain: CanonicalChain, before: tuple[int, int]) -> float:
-    return (chain.accepted - before[1]) / max(1, chain.trials - before[0])
+def _rate(walk: CanonicalWalk, before: tuple[int, int]) -> float:
+    return (walk.accepted - before[1]) / max(1, walk.trials - before[0])

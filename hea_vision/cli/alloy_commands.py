@@ -1,4 +1,4 @@
-"""The commands of alloys and specimens: loop, sample, predict, suggest; what they do stands in `alloy_verbs`."""
+"""The commands of alloys and specimens: loop, sample, predict, suggest; see `alloy_verbs` and `sample_verb`."""
 
 from __future__ import annotations
 
@@ -42,15 +42,68 @@ def loop(
 
 
 def sample(
-    job: Annotated[Path, typer.Argument(help="TOML file: alloy, temperatures_K, size, seed, model.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the cell and the results.")],
+    job: Annotated[str, typer.Argument(help="TOML file of a job, or a composition such as NbMoTaW.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for cells, results and the report; a stopped run goes on.")
+    ],
+    temperature: Annotated[
+        list[float] | None,
+        typer.Option("--temperature", help="Temperature in K; repeat for several. A composition is cooled to one."),
+    ] = None,
+    lattice: Annotated[str | None, typer.Option(help="bcc, fcc, or a Strukturbericht name.")] = None,
+    engine: Annotated[str | None, typer.Option(help="lattice, atoms, dynamics, hybrid or lammps.")] = None,
+    ensemble: Annotated[str | None, typer.Option(help="canonical, semi-grand, nvt, npt ...: see the engine.")] = None,
+    model: Annotated[str | None, typer.Option(help="Lattice model: a name of hea models, or a folder.")] = None,
+    potential: Annotated[
+        str | None, typer.Option(help="Potential: a name, a model folder or a published file.")
+    ] = None,
+    species: Annotated[
+        str | None, typer.Option(help="Elements in the order in which an .mtp file numbers them, such as Cr,Co,Ni.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Conventional cells along three axes, such as 12,12,12.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampled steps at each temperature.")] = None,
+    heating: Annotated[bool | None, typer.Option("--heating", help="Go back through the temperatures.")] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Independent runs.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, of one thread each; one replica at most each.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler, such as tcp://host:8786; its workers see --out under one path."
+        ),
+    ] = None,
     seed: Seed = None,
     json: Json = False,
 ) -> None:
-    """Sample the arrangement of an alloy's atoms on its lattice by Monte Carlo."""
-    from hea_vision.cli import alloy_verbs
+    """Sample an alloy by Monte Carlo or molecular dynamics: order, energy and transitions against temperature.
 
-    raise typer.Exit(alloy_verbs.sample(job, out, {"seed": seed}, json))
+    With a composition, a lattice and a temperature alone a shipped model is chosen, and named with how far to trust it.
+    """
+    from hea_vision.cli import sample_verb
+
+    flags = {
+        "temperatures_K": tuple(temperature) if temperature else None,
+        "lattice": lattice,
+        "engine": engine,
+        "ensemble": ensemble,
+        "model": model,
+        "potential": potential,
+        "species": _elements(species),
+        "size": _numbers(size),
+        "steps": steps,
+        "heating": heating,
+        "replicas": replicas,
+        "workers": workers,
+        "scheduler": scheduler,
+        "seed": seed,
+    }
+    raise typer.Exit(sample_verb.sample(job, out, flags, json))
+
+
+def _numbers(text: str | None) -> tuple[str, ...] | None:
+    """Split at commas, or at the x of 12x12x12; what is no whole number is told by the job."""
+    return None if text is None else tuple(text.replace("x", ",").replace(",", " ").split())
 
 
 def predict(

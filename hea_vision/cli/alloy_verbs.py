@@ -1,4 +1,4 @@
-"""What the verbs of alloys and specimens do: the loop, sampling, prediction, suggestion. Each returns the exit code."""
+"""What the verbs of alloys and specimens do: the loop, prediction, suggestion. Each returns the exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hea_sim.documents import document, to_jsonable, versions, write_atomic, write_json
+from hea_sim.documents import document, to_jsonable, versions
 from hea_sim.errors import HEAError, InputError, one_line_error
 from hea_sim.records import Provenance
 from hea_vision.cli.printing import print_json, print_table, report_failures, say
@@ -29,38 +29,6 @@ def loop(folder: Path, out: Path, config: Path | None, flags: Mapping[str, Any],
             print(f"next: {result.suggestions[0].formula}: {result.suggestions[0].reason}")
         print(f"report: {out / 'report.html'}")
     return report_failures(result.failures)
-
-
-def sample(job_file: Path, out: Path, flags: Mapping[str, Any], json: bool) -> int:
-    """Run a lattice Monte Carlo job."""
-    import tomli_w
-    from ase.io import write
-
-    from hea_sim.sampling import anneal
-    from hea_vision.batch import make_folder
-    from hea_vision.jobs import SampleJob, read_job
-
-    job = read_job(SampleJob, job_file, flags)
-    make_folder(out)
-    run = anneal(job.alloy, job.model, size=job.size, temperatures_K=list(job.temperatures_K), seed=job.seed)
-    write(out / "cell.extxyz", run.atoms)
-    provenance = Provenance(
-        model_sha256={run.model: str(run.card.get("arrays_sha256", ""))},
-        seed=job.seed,
-        versions=versions(),
-        settings=job.model_dump(exclude_none=True),
-    )
-    content = document([{"input": job_file.as_posix(), "cell": "cell.extxyz", **to_jsonable(run)}], [], provenance)
-    write_json(out / "results.json", content)
-    write_atomic(out / "run.toml", tomli_w.dumps(to_jsonable(job.model_dump(exclude_none=True))))
-    if json:
-        print_json(content)
-    else:
-        from hea_vision.report.text import format_estimate
-
-        print(f"{run.alloy}, {run.model}, {len(run.atoms)} atoms at {run.equilibration_temperature_K:g} K")
-        print(f"energy {format_estimate(run.energy_eV_per_atom)}, a = {format_estimate(run.lattice_A)} at 298 K")
-    return 0
 
 
 def predict(alloys: Sequence[str], json: bool) -> int:

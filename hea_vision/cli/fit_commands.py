@@ -1,4 +1,4 @@
-"""The commands `hea fit potential` and `hea data audit`; what they do stands in `fit_verbs`."""
+"""The commands `hea fit potential`, `hea fit lattice` and `hea data audit`; what they do stands in `fit_verbs`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
-fit_app = typer.Typer(no_args_is_help=True, help="Fit potentials to labelled structures.")
+fit_app = typer.Typer(no_args_is_help=True, help="Fit potentials and lattice models to labelled structures.")
 
 
 def add_fit_commands(app: typer.Typer, data_app: typer.Typer) -> None:
@@ -19,7 +19,7 @@ def add_fit_commands(app: typer.Typer, data_app: typer.Typer) -> None:
 
 @fit_app.callback()
 def fit() -> None:
-    """Fit potentials to labelled structures."""
+    """Fit potentials and lattice models to labelled structures."""
 
 
 @fit_app.command("potential")
@@ -48,6 +48,21 @@ def fit_potential(
         "seed": seed,
     }
     raise typer.Exit(fit_verbs.fit_potential(out, config, flags, json))
+
+
+@fit_app.command("lattice")
+def fit_lattice(
+    config: Annotated[Path, typer.Argument(help="TOML file of settings: elements, and train or potential at least.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model, tables and figure; a stopped run goes on.")],
+    family: Annotated[str | None, typer.Option(help="pairs, clusters or low-rank.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the new model.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of every random choice.")] = None,
+    json: _Json = False,
+) -> None:
+    """Fit a lattice model to labelled cells, or to cells that a potential labels: audit, fit, errors, model."""
+    from hea_vision.cli import fit_verbs
+
+    raise typer.Exit(fit_verbs.fit_lattice(out, config, {"family": family, "name": name, "seed": seed}, json))
 
 
 def data_audit(

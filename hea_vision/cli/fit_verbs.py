@@ -1,4 +1,4 @@
-"""What `hea fit potential` and `hea data audit` do. Each returns the exit code."""
+"""What `hea fit potential`, `hea fit lattice` and `hea data audit` do. Each returns the exit code."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hea_sim.records import Provenance
 from hea_vision.cli.printing import print_json, print_table, say
 
 if TYPE_CHECKING:
+    from hea_sim.lattice.fit_data import LatticeErrors
     from hea_sim.potentials.fitting.audit import Audit
     from hea_sim.potentials.fitting.scores import ErrorRow
 
@@ -30,6 +31,41 @@ def fit_potential(out: Path, config: Path | None, flags: Mapping[str, Any], json
             _print_errors(f"{settings.name}: errors on {name} structures", rows)
         print(f"{made.folder / fit_run.MODEL_FOLDER}: load it with hea_sim.potentials.load_potential")
     return 0
+
+
+def fit_lattice(out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
+    """Fit a lattice model; the audit is told before the fit."""
+    from hea_sim.lattice import fit_run
+    from hea_sim.lattice.fit_job import FitLatticeJob
+    from hea_sim.settings import read_settings
+
+    settings = read_settings(FitLatticeJob, config, flags)
+    made = fit_run.fit_lattice(settings, out, say=say)
+    if json:
+        print_json(made.results)
+    else:
+        for name, rows in made.errors.items():
+            _print_lattice_errors(f"{settings.name}: errors of cells {name}, meV/atom", rows)
+        print(f"{made.folder / fit_run.MODEL_FOLDER}: model of the family {settings.family}")
+    return 0
+
+
+def _print_lattice_errors(title: str, rows: Sequence[LatticeErrors]) -> None:
+    columns = ("group", "cells", "MAE", "RMSE", "bias", "between arrangements", "their spread")
+    table = [
+        (
+            row.group,
+            str(row.n_cells),
+            *(
+                "-" if value != value else f"{value:.2f}"
+                for value in (
+                    row.mae_meV, row.rmse_meV, row.bias_meV, row.arrangement_rmse_meV, row.arrangement_spread_meV
+                )
+            ),
+        )
+        for row in rows
+    ]  # fmt: skip
+    print_table(title, columns, table)
 
 
 def audit(train: Sequence[Path], test: Sequence[Path], json: bool) -> int:

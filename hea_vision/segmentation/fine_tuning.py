@@ -127,7 +127,15 @@ def fine_tune(
         old, name=name, task=old.task if same else "areas", classes=new_classes, network=network, temperature=1.0,
         reduction=reduction, upright=upright, field_error=None, familiarity=None, sha256="",
     )  # fmt: skip
-    before, after = (mean_iou(old, judge_on) if same else None), mean_iou(new, judge_on)
+    return _better_of(old, new, judge_on, say)
+
+
+def _better_of(
+    old: TrainedSegmenter, new: TrainedSegmenter, judge_on: Mapping[str, LabelledImage], say: Callable[[str], None]
+) -> FineTuned:
+    """Keep the new model where it is no worse on what was held out; one of other classes cannot be compared."""
+    before = mean_iou(old, judge_on) if dict(new.classes) == dict(old.classes) else None
+    after = mean_iou(new, judge_on)
     improved = before is None or after >= before
     if not improved:
         say(f"the new model is worse on what was held out ({after:.3f}, before {before:.3f}); the old one is kept")

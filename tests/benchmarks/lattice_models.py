@@ -22,7 +22,7 @@ from hea_sim.lattice.pairs import known_lattice_models, load_lattice_model, mode
 from hea_sim.lattice.volume import element_offsets, predict_lattice_parameter
 from hea_sim.registry.cards import MODELS, load_card
 from hea_sim.sampling import anneal
-from hea_sim.sampling.canonical import CanonicalChain
+from hea_sim.sampling.lattice_walks import CanonicalWalk
 
 
 def from_cards() -> dict[str, dict[str, str]]:
@@ -105,14 +105,13 @@ def speed(quick: bool) -> dict[str, str]:
         model = load_lattice_model("nbmotaw-pairs")
         sites = 2 * cells**3
         occupation = np.random.default_rng(0).permutation(np.arange(sites) % 4)
-        chain = CanonicalChain(model, occupation, (cells,) * 3, np.random.default_rng(0))
-        chain.sweep(1500.0)
-        chain.trials, sweeps = 0, max(1, (200_000 if quick else 2_000_000) // sites)
+        walk = CanonicalWalk(model, (cells,) * 3, occupation, 1500.0, np.random.default_rng(0))
+        walk.advance(1)
+        walk.trials, sweeps = 0, max(1, (200_000 if quick else 2_000_000) // sites)
         start = time.perf_counter()
-        for _ in range(sweeps):
-            chain.sweep(1500.0)
+        walk.advance(sweeps)
         seconds = time.perf_counter() - start
-        rows[f"{sites} sites"] = f"{chain.trials / seconds:.3g} trials/s, {sweeps * sites / seconds:.3g} proposals/s"
+        rows[f"{sites} sites"] = f"{walk.trials / seconds:.3g} trials/s, {sweeps * sites / seconds:.3g} proposals/s"
     return rows
 
 

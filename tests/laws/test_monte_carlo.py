@@ -8,8 +8,8 @@ from scipy import stats
 
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import lattice_points, neighbour_shells
-from hea_sim.sampling.canonical import BOLTZMANN_EV_PER_K, CanonicalChain
-from hea_sim.sampling.kernels import exchange_trials
+from hea_sim.sampling.lattice_kernels import DRAWS, _partner
+from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, CanonicalWalk
 
 SIZE = (2, 2, 1)  # 8 sites: neighbours wrap onto each other, and onto the site itself
 TEMPERATURE_K = 3000.0
@@ -76,75 +76,95 @@ def test_stationary_distribution_is_that_of_exact_enumeration(seed):
     assert expected.max() / expected.min() > 50  # the test can tell a wrong temperature
 
     number = {s.tobytes(): k for k, s in enumerate(states)}
-    chain = CanonicalChain(model, states[0], SIZE, np.random.default_rng(seed))
+    walk = CanonicalWalk(model, SIZE, states[0], TEMPERATURE_K, np.random.default_rng(seed))
     samples, thin = 12_000, 12
     seen = np.zeros(len(expected))
-    for k in range(200 + samples * thin):
-        chain.sweep(TEMPERATURE_K)
-        if k >= 200 and k % thin == 0:
-            seen[orbit[number[chain.occupation.tobytes()]]] += 1
+    walk.advance(200)
+    for _ in range(samples):
+        walk.advance(thin)
+        seen[orbit[number[walk.occupation.tobytes()]]] += 1
     assert chi_square_p(seen, expected) > 1e-3
     wrong = weight**0.9 / (weight**0.9).sum()  # 11 % too hot: the same test must refuse it
     assert chi_square_p(seen, np.bincount(orbit, weights=wrong)) < 1e-4
 
 
+@pytest.mark.parametrize("lattice", ["A1", "A2", "A_h"])
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 1), (3, 2, 2)])
-def test_kernel_change_is_the_recomputed_one_and_reverses(size):
-    model = random_model(4)
+def test_energy_change_is_the_recomputed_one_and_reverses(lattice, size):
+    """For exchanges, for changes of both sites that are none, and of one site alone."""
+    model = random_model(4, lattice=lattice)
     rng = np.random.default_rng(4)
-    n = 2 * int(np.prod(size))
-    start = rng.permutation(np.arange(n) % 3).astype(np.int8)
-    chain = CanonicalChain(model, start, size, rng, compiled=False)
-    before = model.energy_eV_per_atom(start, size) * n
-    for i, j in combinations(range(n), 2):
-        if start[i] == start[j]:
-            continue
-        occupation = start.copy()
-        forced = (chain._neighbours, chain._shell_of, chain._pairs, 0.0, np.array([i]), np.array([j]), np.zeros(1))
-        _, accepted, change = exchange_trials(occupation, *forced)  # beta = 0 accepts every exchange
-        assert accepted == 1
-        assert change == pytest.approx(model.energy_eV_per_atom(occupation, size) * n - before, abs=1e-12)
-        assert exchange_trials(occupation, *forced)[2] == pytest.approx(-change, abs=1e-12)
-        assert np.array_equal(occupation, start)
+    bound = model.bound(size)
+    n = len(bound.nearest)
+    for _ in range(120):
+        before = rng.integers(3, size=n).astype(np.int8)
+        i, j = (rng.permutation(n)[:2] if n > 1 else (0, -1)) if rng.random() < 0.8 else (rng.integers(n), -1)
+        a, b = rng.integers(3, size=2)
+        if rng.random() < 0.5 and j >= 0:
+            a, b = before[j], before[i]
+        after = before.copy()
+        after[i] = a
+        if j >= 0:
+            after[j] = b
+        change = bound.energy_change(before, i, a, j, b, bound.tables)
+        wanted = (model.energy_eV_per_atom(after, size) - model.energy_eV_per_atom(before, size)) * n
+        assert change == pytest.approx(wanted, abs=1e-12)
+        back = bound.energy_change(after, i, before[i], j, before[j], bound.tables)
+        assert back == pytest.approx(-change, abs=1e-12)
 
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 1), (3, 3, 3)])
 def test_proposals_are_symmetric(size):
     model, n = random_model(0), 2 * int(np.prod(size))
-    chain = CanonicalChain(model, np.zeros(n, dtype=np.int8), size, np.random.default_rng(0))
+    walk = CanonicalWalk(model, size, np.zeros(n, dtype=np.int8), 1000.0, np.random.default_rng(0))
     counts = np.zeros((n, n))
-    np.add.at(counts, (np.repeat(np.arange(n), 8), chain._nearest.ravel()), 1)
+    np.add.at(counts, (np.repeat(np.arange(n), 8), walk._nearest.ravel()), 1)
     assert np.array_equal(counts, counts.T)
     pairs = np.zeros((n, n))
-    for _ in range(400_000 // (n * n) + 50):
-        np.add.at(pairs, chain._proposals(n * n), 1)
+    tables = (walk._nearest, 0.5, walk._sublattice, walk._members, walk._starts)
+    with np.errstate(over="ignore"):
+        for k in range(8 * n * n + 2000):
+            i = k % n
+            pairs[i, _partner(i, walk._key, np.uint64(k) * DRAWS, *tables)] += 1
     apart = (pairs - pairs.T)[np.triu_indices(n, 1)] / np.sqrt((pairs + pairs.T)[np.triu_indices(n, 1)])
     assert np.abs(apart).max() < 5
 
 
-def test_two_state_ratio_is_boltzmann():
-    """Detailed balance in the smallest system: flows between two levels of an exchange are equal."""
+def test_acceptance_is_that_of_metropolis():
+    """From one state, each neighbour state is entered at its proposal's rate times min(1, exp(-dE / k T))."""
     model = random_model(6, n=2)
-    states = np.array([[1, 1, 0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 0, 0, 0]], dtype=np.int8)
-    e = [model.energy_eV_per_atom(s, SIZE) * 8 for s in states]
-    low, high = (0, 1) if e[0] < e[1] else (1, 0)
-    assert e[high] - e[low] > 1e-3
+    states = np.array([np.isin(range(8), pair) for pair in combinations(range(8), 2)], np.int8)
+    start = min(states, key=lambda state: model.energy_eV_per_atom(state, SIZE))
     beta = 1 / (BOLTZMANN_EV_PER_K * TEMPERATURE_K)
-    chain = CanonicalChain(model, states[low], SIZE, np.random.default_rng(0), compiled=False)
-    table = (chain._neighbours, chain._shell_of, chain._pairs, beta, np.array([1]), np.array([2]))
-    probability = np.exp(-beta * (e[high] - e[low]))
-    for uniform, expected in ((probability * 0.999, 1), (probability * 1.001, 0)):
-        assert exchange_trials(states[low].copy(), *table, np.array([uniform]))[1] == expected
-    assert exchange_trials(states[high].copy(), *table, np.array([0.999999]))[1] == 1
+    bound = model.bound(SIZE)
+    change = {
+        (i, j): bound.energy_change(start, i, 0, j, 1, bound.tables)
+        for i in np.flatnonzero(start == 1)
+        for j in np.flatnonzero(start == 0)
+    }
+    assert 0.01 < min(np.exp(-beta * np.array(list(change.values())))) < 0.9  # some are refused
+    walk = CanonicalWalk(model, SIZE, start, TEMPERATURE_K, np.random.default_rng(0), near_share=0.0)
+    tries, seen = 60_000, dict.fromkeys(change, 0)
+    for _ in range(tries):
+        walk.occupation[:] = start
+        walk._propose(1)
+        walk._place = walk._place + DRAWS
+        moved = np.flatnonzero(walk.occupation != start)
+        if len(moved):
+            new = moved[start[moved] == 0][0]
+            seen[(moved.sum() - new, new)] += 1
+    for pair, times in seen.items():
+        expected = tries * 2 / 64 * min(1.0, np.exp(-beta * change[pair]))
+        assert abs(times - expected) < 5 * np.sqrt(expected)
 
 
-@pytest.mark.parametrize(("lattice", "size"), [("A2", (3, 2, 2)), ("A1", (2, 2, 1))])
+@pytest.mark.parametrize(("lattice", "size"), [("A2", (3, 2, 2)), ("A1", (2, 2, 1)), ("A_h", (3, 2, 1))])
 def test_energy_is_the_brute_force_sum_over_neighbours(lattice, size):
     from ase.build import bulk
     from ase.neighborlist import neighbor_list
 
     model = random_model(7, n=4, lattice=lattice)
-    atoms = bulk("Nb", {"A1": "fcc", "A2": "bcc"}[lattice], a=3.2, cubic=True).repeat(size)
+    atoms = bulk("Nb", {"A1": "fcc", "A2": "bcc", "A_h": "sc"}[lattice], a=3.2, cubic=True).repeat(size)
     occupation = np.random.default_rng(7).integers(4, size=len(atoms))
     shells = neighbour_shells(lattice, 5)
     i, j, d = neighbor_list("ijd", atoms, 3.2 * shells[-1].distance_a + 1e-3)
@@ -158,9 +178,10 @@ def test_energy_is_the_brute_force_sum_over_neighbours(lattice, size):
 def test_bookkeeping_does_not_drift():
     model = random_model(9)
     start = np.arange(1024) % 3
-    chain = CanonicalChain(model, start, (8, 8, 8), np.random.default_rng(9))
+    walk = CanonicalWalk(model, (8, 8, 8), start, 3000.0, np.random.default_rng(9))
     for temperature in np.geomspace(3000, 300, 200):
-        energy = chain.sweep(float(temperature))
-    assert chain.accepted > 5_000
-    assert energy == pytest.approx(model.energy_eV_per_atom(chain.occupation, (8, 8, 8)), abs=1e-11)
-    assert np.array_equal(np.bincount(chain.occupation), np.bincount(start))
+        walk.temperature_K = float(temperature)
+        walk.advance(1)
+    assert walk.accepted > 5_000
+    assert walk.energy_eV / 1024 == pytest.approx(model.energy_eV_per_atom(walk.occupation, (8, 8, 8)), abs=1e-11)
+    assert np.array_equal(np.bincount(walk.occupation), np.bincount(start))

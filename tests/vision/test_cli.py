@@ -207,7 +207,7 @@ def test_sample_and_pattern(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     document = json.loads(run.stdout)
     assert list(document) == ["schema", "results", "failures", "provenance"]
-    assert document["results"][0]["model"] == "nbmotaw-pairs"
+    assert document["results"][0]["model"]["name"] == "nbmotaw-pairs"
     made = hea("pattern", "o/cell.extxyz", "--out", "p.xy", "--radiation", "CuKa", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     back = hv.read_pattern(tmp_path / "p.xy")

@@ -13,6 +13,13 @@ from hea_sim.potentials.fitting.weights import Tolerance, Weights
 from hea_sim.settings import StrictSettings, read_settings
 
 
+def _positive(value: Any) -> Any:
+    for group, numbers in value.items() if isinstance(value, dict) else ():
+        if min(numbers) <= 0:
+            raise InputError(f"weights of {group}: {list(numbers)}; wanted tolerances above zero (inf leaves out)")
+    return value
+
+
 class SnapSettings(StrictSettings):
     """Settings of a SNAP: `radii` and `weights` of elements are relative; what is left out is 0.5 and 1.
 
@@ -35,7 +42,8 @@ class MtpSettings(StrictSettings):
 
     `fit_structures` are taken for the gradient, spread over all groups; the linear coefficients see all structures.
     `alike` holds the radial functions of different pairs of elements together, so that what binary alloys teach is
-    carried over to alloys of more elements.
+    carried over to alloys of more elements. `weights` replaces tolerances of groups while the gradient is followed:
+    very tight ones, which a linear solve meets at once, hold it up.
     """
 
     level: int = Field(default=12, ge=2, le=28)
@@ -49,7 +57,10 @@ class MtpSettings(StrictSettings):
     solve_every: int = Field(default=0, ge=0)
     fit_structures: int | None = Field(default=None, ge=1)
     alike: float = Field(default=10.0, ge=0)
+    weights: dict[str, tuple[float, float, float]] = Field(default_factory=dict)
     device: str = "cpu"
+
+    _weights_are_positive = field_validator("weights")(_positive)
 
 
 class SearchSettings(StrictSettings):
@@ -119,13 +130,7 @@ class FitPotentialJob(StrictSettings):
     def _one_file_is_a_list(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
-    @field_validator("weights")
-    @classmethod
-    def _weights_are_positive(cls, value: Any) -> Any:
-        for group, numbers in value.items() if isinstance(value, dict) else ():
-            if min(numbers) <= 0:
-                raise InputError(f"weights of {group}: {list(numbers)}; wanted tolerances above zero (inf leaves out)")
-        return value
+    _weights_are_positive = field_validator("weights")(_positive)
 
     @field_validator("repulsion_A")
     @classmethod
@@ -140,9 +145,13 @@ class FitPotentialJob(StrictSettings):
             raise InputError("lasso with snap.alike: both choose among features; leave one of them out")
         return self
 
-    def tolerances(self) -> Weights:
-        """Give the weights to begin with."""
-        table = self.weights if isinstance(self.weights, dict) else {}
+    def gradient_tolerances(self) -> Weights:
+        """Give the weights under which the gradient of an MTP is followed."""
+        return self.tolerances(self.mtp.weights)
+
+    def tolerances(self, changes: Mapping[str, tuple[float, float, float]] | None = None) -> Weights:
+        """Give the weights to begin with; `changes` replaces those of some groups."""
+        table = {**(self.weights if isinstance(self.weights, dict) else {}), **(changes or {})}
         made = {}
         for group, (energy, force, stress) in table.items():
             stress = stress if self.use_stress else float("inf")

@@ -99,7 +99,7 @@ def _follow_gradient(
         order = np.argsort(split_shards(chosen, len(chosen), job.seed), kind="stable")
         chosen = [chosen[k] for k in np.sort(order[: settings.fit_structures])]
     module, batch_of = _trainable(model, settings.device)
-    weights, fixed = job.tolerances(), repulsion_of(job.repulsion_A, model.elements)
+    weights, fixed = job.gradient_tolerances(), repulsion_of(job.repulsion_A, model.elements)
     labelled = [_without_fixed(s, fixed) for s in chosen], [_without_fixed(s, fixed) for s in held_out]
 
     def solve(module: Any) -> None:
