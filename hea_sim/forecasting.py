@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hea_sim.mechanics.alloy import AlloyMechanics
     from hea_sim.potentials.choice import ChosenPotential, PotentialRecord
     from hea_sim.properties.rules import CompositionOpinion
+    from hea_sim.sampling.ordering import OrderingScan
 
 #: Temperatures through which a cell is cooled before it is sampled, K.
 ANNEALING_LADDER_K = (4000.0, 3000.0, 2000.0, 1400.0, 1000.0)
@@ -44,7 +45,8 @@ class Forecast:
 
     `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the rules; `volume_A3` per atom with
     the model's own std, for atoms on `volume_lattice` (empty: averaged over structures); `order_sets` what the
-    simulated cell shows, both kinds where its model cannot tell, empty without a simulation. Where a `potential` was
+    simulated cell shows, both kinds where its model cannot tell, empty without a simulation; `ordering` where it would
+    order on cooling. Where a `potential` was
     used, `mechanics` holds what it makes of small relaxed cells, whose volume is then `volume_A3`, and
     `compared_volumes_A3` what was expected without it, by source.
     """
@@ -63,6 +65,7 @@ class Forecast:
     potential: PotentialRecord | None = None
     mechanics: AlloyMechanics | None = None
     compared_volumes_A3: Mapping[str, Estimate] = field(default_factory=dict)
+    ordering: OrderingScan | None = None
 
     @classmethod
     def of(cls, simulation: Simulation) -> Forecast:
@@ -145,6 +148,7 @@ def forecast(
     at_K = (equilibration_temperature_K, measurement_temperature_K)
     if model is not None and simulate:
         expected = Forecast.of(_simulate(composition, model, *at_K, size, seed))
+        expected = _with_ordering(expected, composition, model, equilibration_temperature_K, seed)
     else:
         expected = _without_simulation(composition, model, measurement_temperature_K)
     if chosen is not None:
@@ -274,6 +278,32 @@ def _simulate(
     )
 
 
+def _with_ordering(
+    expected: Forecast, composition: Composition, model: PairModel, equilibrated_at_K: float, seed: int
+) -> Forecast:
+    """Look where the alloy orders on cooling, and say how that lies to the temperature at which it was frozen in."""
+    from hea_sim.sampling.ordering import scan_ordering
+
+    if len(composition) < 2:
+        return expected
+    found = scan_ordering(composition, model, seed=seed)
+    notes = [ordering_note(found, one.temperature_K, equilibrated_at_K) for one in found.transitions]
+    if not notes:
+        low, high = found.temperatures_K[0], found.temperatures_K[-1]
+        notes = [f"no ordering transition between {low:g} and {high:g} K by {found.model}"]
+    return replace(expected, ordering=found, notes=(*expected.notes, *notes))
+
+
+def ordering_note(found: OrderingScan, at_K: Estimate, equilibrated_at_K: float) -> str:
+    """Say where a transition lies, and on which side of it the alloy was frozen in."""
+    low, high = at_K.low or 0.0, at_K.high or np.inf
+    side = "above" if equilibrated_at_K > high else "below" if equilibrated_at_K < low else "inside"
+    return (
+        f"{found.structure} order sets in at {at_K.value:.0f} K ({low:.0f} to {high:.0f} K with the error of"
+        f" {found.model}); the arrangement was frozen in at {equilibrated_at_K:g} K, {side} that interval"
+    )
+
+
 def _ladder(temperature_K: float) -> list[float]:
     return [*(t for t in ANNEALING_LADDER_K if t > temperature_K), temperature_K]
 
@@ -326,21 +356,13 @@ def order_alternatives(simulation: Simulation, order: Estimate) -> list[list[str
     """List what the simulated cell may be: ordered, not, or both where its model cannot tell arrangements apart."""
     if simulation.lattice != "A2":
         return [[simulation.lattice]]
-    if _arrangement_error(simulation.card) >= UNRELIABLE_ABOVE:
+    from hea_sim.sampling.job_models import arrangement_error
+
+    error = arrangement_error(simulation.card)
+    if error is None or error >= UNRELIABLE_ABOVE:
         return [["A2"], ["B2"]]
     ordered = order.value > max(ORDERED_ABOVE, 4 * (order.std or 0.0))
     return [["B2"]] if ordered else [["A2"]]
-
-
-def _arrangement_error(card: Mapping[str, Any]) -> float:
-    """Compare a model's error on differences between arrangements with their spread, by the worst score of its card."""
-    scores = card.get("scores", {})
-    pairs = (
-        ("arrangement_cv_rmse", "arrangement_spread"),
-        ("teacher_arrangement_rmse", "teacher_arrangement_dft_spread"),
-    )
-    ratios = [scores[e]["value"] / scores[s]["value"] for e, s in pairs if e in scores and s in scores]
-    return max(ratios, default=1.0)
 
 
 def superlattice_percent(

@@ -65,7 +65,7 @@ def _problem_of(kind: type[BaseModel], error: ValidationError) -> str:
     stranger = "" if unknown is None else _unknown_key(kind, unknown["loc"])
     if problem["type"] == "extra_forbidden":
         return stranger
-    if problem["type"] == "missing":
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
         return f"key '{place}' is missing" + (f"; {stranger}" if stranger else "")
     return f"{place}: {problem['msg']} (got {problem['input']!r})"
 

@@ -86,12 +86,16 @@ class Reweighting:
         _, _, sums = _binned(pooled, w, values)
         return energies, np.log(total) + log_d / total, total, sums / total
 
-    def resampled(self, rng: np.random.Generator) -> tuple[Reweighting, list[np.ndarray]]:
+    def resampled(
+        self, rng: np.random.Generator, memory: np.ndarray | None = None
+    ) -> tuple[Reweighting, list[np.ndarray]]:
         """Draw blocks of each run again, with replacement, and join them; give which samples were drawn too.
 
-        Blocks are about twice as long as the runs remember, so that correlated samples stay together.
+        Blocks are about twice as long as the runs remember, so that correlated samples stay together. `memory` (runs,)
+        is the inefficiency of what is averaged, where that is slower than the energy.
         """
-        drawn = [_blocks(len(e), g, rng) for e, g in zip(self.energies_eV, self.inefficiency, strict=True)]
+        longest = self.inefficiency if memory is None else np.maximum(self.inefficiency, memory)
+        drawn = [_blocks(len(e), g, rng) for e, g in zip(self.energies_eV, longest, strict=True)]
         energies = tuple(e[k] for e, k in zip(self.energies_eV, drawn, strict=True))
         return _solve(energies, self.temperatures_K, self.inefficiency, self.free_energies), drawn
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hea_sim.errors import InputError
-from hea_sim.observables.reweighting import BOLTZMANN_EV_PER_K, Reweighting, reweight
+from hea_sim.observables.reweighting import BOLTZMANN_EV_PER_K, Reweighting, reweight, statistical_inefficiency
 from hea_sim.records import Estimate
 
 #: Temperatures fewer than this show no peak that could be told from noise.
@@ -146,10 +146,15 @@ def binder_crossing(
         raise InputError(f"Binder cumulants do not cross between {low:g} and {high:g} K; sample other temperatures")
     rng = np.random.default_rng(seed)
     places = []
+    # Near a critical point the order parameter remembers for longer than the energy.
+    both = [
+        (joined, values, np.array([statistical_inefficiency(np.square(np.asarray(v, float))) for v in values]))
+        for joined, values in ((small, small_order), (large, large_order))
+    ]
     for _ in range(resamples):
         cumulants: list[np.ndarray] = []
-        for joined, values in ((small, small_order), (large, large_order)):
-            again, drawn = joined.resampled(rng)
+        for joined, values, memory in both:
+            again, drawn = joined.resampled(rng, memory)
             cumulants.append(_cumulants(again, [np.asarray(v)[k] for v, k in zip(values, drawn, strict=True)], grid))
         place = _crossing(grid, cumulants[0], cumulants[1], near=crossing)
         if place is not None:

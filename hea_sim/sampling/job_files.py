@@ -17,6 +17,8 @@ from hea_sim.errors import InputError
 #: Name under which a file of arrays says which job it belongs to.
 _OWNER = "job_sha256"
 _PREFIX = ".writing-"
+#: Files that a run writes whole.
+_WHOLE = ("run.toml", "results.json", "results.csv", "failures.csv", "report.html", "cell.extxyz")
 
 
 def replica_folder(out: str | os.PathLike[str], number: int) -> Path:
@@ -62,10 +64,11 @@ def read_arrays(path: Path, owner: str) -> dict[str, np.ndarray]:
 
 
 def sweep_leftovers(folder: Path) -> None:
-    """Remove the pieces of files that a killed run was writing."""
-    for left in folder.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            left.unlink()
+    """Remove the pieces of files that a killed run was writing in this folder."""
+    for pattern in (f"{_PREFIX}*", *(f".{name}.*" for name in _WHOLE)):  # names that `write_atomic` gives
+        for left in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def packed(name: str, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:

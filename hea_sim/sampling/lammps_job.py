@@ -113,7 +113,7 @@ def _stage_commands(job: SampleJob, atoms: Any, stage: int, rng: np.random.Gener
         lines.append(f"run {steps * unit}")
         lines += stop_moving + stop_swaps
     lines += ["unfix samples", "undump types"]
-    return [*lines, f"write_dump all custom {name}-cell.dump id type xu yu zu modify sort id"]
+    return [*lines, f"write_dump all custom {name}-cell.dump id type xu yu zu modify sort id format float %.12g"]
 
 
 def _moving(job: SampleJob, temperature_K: float, rng: np.random.Generator) -> tuple[list[str], list[str]]:

@@ -304,7 +304,7 @@ class VarianceConstrainedWalk(SemiGrandWalk):
     """Walk through arrangements and compositions held near a target composition, also inside a miscibility gap.
 
     The chemical potential differences at the mean composition are those of
-    `mu_i - mu_j = 2 kappa k T (<c_i> - t_i - <c_j> + t_j)`, see `chemical_potential_differences_eV`.
+    `mu_i - mu_j = 2 kappa k T (t_i - <c_i> - t_j + <c_j>)`, see `chemical_potential_differences_eV`.
     `kappa` is without unit; fluctuations of a fraction are about 1 / sqrt(2 kappa N) or less.
     """
 

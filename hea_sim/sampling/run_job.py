@@ -24,7 +24,7 @@ from hea_sim.documents import document, read_json, sha256_of, to_jsonable, versi
 from hea_sim.errors import InputError
 from hea_sim.records import Provenance
 from hea_sim.sampling.job import FREE_KEYS, SampleJob, job_sha256
-from hea_sim.sampling.job_files import replica_folder
+from hea_sim.sampling.job_files import replica_folder, sweep_leftovers
 from hea_sim.sampling.job_models import ChosenModel, choose_model, resolved_job, species_of
 from hea_sim.sampling.job_observables import every_sample, looker
 from hea_sim.sampling.job_results import Samples, order_arrays, read_samples, stage_rows, transition_rows
@@ -63,6 +63,7 @@ def open_run(job: SampleJob, out: str | os.PathLike[str]) -> OpenRun:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; name another with --out")
     _refuse_another(job, folder)
+    sweep_leftovers(folder)
     text = tomli_w.dumps(job.settings())
     path = folder / RUN_FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != text:

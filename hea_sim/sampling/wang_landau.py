@@ -4,7 +4,7 @@
 |---|---|
 | acceptance min(1, g(E) / g(E')), ln g(E) raised by ln f at every proposal (doi:10.1103/PhysRevLett.86.2050) | loop |
 | ln f halved when all bins are visited alike, and 1 / t once that is larger (doi:10.1063/1.2803061) | `_look` |
-| sum over bins of g = number of arrangements N! / prod_i N_i! | `log_states` |
+| sum over bins of g = number of arrangements, N! / prod_i N_i! on each sublattice | `log_states` |
 | Z(T) = sum_E g(E) exp(-E / k T) | `canonical` |
 """
 
@@ -127,8 +127,10 @@ class WangLandau(CanonicalWalk):
         """Give ln g (bins,), so that all bins together hold all arrangements; -inf where none was seen."""
         seen = self._ever + self._visits > 0
         found = np.where(seen, self._log_g, -np.inf)
-        counts = np.bincount(self.occupation)
-        total = lgamma(len(self.occupation) + 1) - sum(lgamma(n + 1) for n in counts)
+        total = 0.0
+        for k in range(len(self._starts) - 1):  # atoms stay on their sublattice
+            counts = np.bincount(self.occupation[self._sublattice == k])
+            total += lgamma(counts.sum() + 1) - sum(lgamma(n + 1) for n in counts)
         return found - _log_sum(found) + total
 
     def canonical(self, temperature_K: float) -> dict[str, float]:

@@ -17,6 +17,7 @@ from hea_sim.diffraction.profile import Instrument
 from hea_sim.documents import write_atomic
 from hea_sim.errors import InputError
 from hea_sim.records import Micrograph, PatternCall, Segmentation, Simulation
+from hea_sim.sampling.ordering import OrderingScan
 from hea_vision.report.text import count_text, file_title
 
 BLACK, ORANGE, SKY, GREEN, BLUE, RED, PINK = (
@@ -185,4 +186,38 @@ def simulation_figure(simulation: Simulation) -> Figure:
                 )
     if image is not None:
         figure.colorbar(image, ax=list(panels), shrink=0.8, label="Warren–Cowley α (negative: unlike preferred)")
+    return figure
+
+
+def ordering_figure(scan: OrderingScan) -> Figure:
+    """Draw the order parameter and the heat capacity of arrangement against temperature, with the transitions."""
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    t, s, std = scan.temperatures_K, scan.order_parameter, scan.order_std
+    left.fill_between(t, s - std, s + std, color=SKY, alpha=0.35, lw=0, label="fluctuations")
+    left.plot(t, s, "o", ms=3, color=BLUE, label="mean")
+    left.set_ylabel(f"{scan.structure} order parameter S")
+    left.set_ylim(0, 1.05)
+    curve = scan.heat_capacity
+    known = curve.trusted
+    right.fill_between(
+        curve.temperatures_K[known],
+        (curve.heat_capacity_k - 2 * curve.std_k)[known],
+        (curve.heat_capacity_k + 2 * curve.std_k)[known],
+        color=SKY,
+        alpha=0.35,
+        lw=0,
+    )
+    right.plot(curve.temperatures_K[known], curve.heat_capacity_k[known], color=BLUE, lw=1.2)
+    right.set_ylabel("heat capacity (k per atom)")
+    right.set_ylim(bottom=0)
+    for axes in (left, right):
+        axes.set_xlabel("temperature (K)")
+        axes.set_xlim(t[0], t[-1])
+        axes.tick_params(direction="in", top=True, right=True)
+        for one in scan.transitions:
+            place = one.temperature_K
+            axes.axvspan(place.low or t[0], place.high or t[-1], color="0.92", zorder=-2, lw=0)
+            axes.axvline(place.value, color="0.5", lw=0.9, ls="--", zorder=-1)
+    left.legend(frameon=False, fontsize=8)
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hea_sim.documents import to_jsonable
 from hea_vision.report.cell_picture import cell_figure
 from hea_vision.report.eds_plot import segregation_figure
-from hea_vision.report.figures import micrograph_figure, simulation_figure, to_data_uri
+from hea_vision.report.figures import micrograph_figure, ordering_figure, simulation_figure, to_data_uri
 from hea_vision.report.pattern_plot import pattern_figure
 from hea_vision.report.relaxed_cell import relaxed_cell_section
 from hea_vision.report.sections import pattern_section
@@ -48,6 +48,7 @@ def render_loop(result: LoopResult) -> str:
         segregation=[(found, to_data_uri(segregation_figure(found))) for found in result.segregation.values()],
         relaxed=relaxed_cell_section(expected, result.campaign.measurement_temperature_K) if expected else None,
         simulation_figure=to_data_uri(simulation_figure(simulation)) if simulation else "",
+        ordering_figure=to_data_uri(ordering_figure(expected.ordering)) if expected and expected.ordering else "",
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),
     )
 

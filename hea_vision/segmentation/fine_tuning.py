@@ -88,8 +88,7 @@ def fine_tune(
         The pictures have a top and a bottom, as sections of a coating have: they are mirrored and tilted a little, but
         not turned.
     balanced_share
-        Part of the squares cut from labelled pictures that lie about a pixel of a class drawn with equal chances, so
-        that cracks of some thousandths of the area are seen at all.
+        Part of the squares that lie about a pixel of a class drawn with equal chances: cracks are rare.
     virtual, virtual_share
         Kind of virtual micrographs to mix in, and how many of the examples they are; None for none.
 
@@ -108,12 +107,11 @@ def fine_tune(
         pictures=[_reduced(p, reduction) for p in learn.values()], n_classes=len(new_classes),
         inverted_share=inverted_share, upright=upright, balanced_share=balanced_share,
     )  # fmt: skip
-    sources = _mixed(learn_from, virtual, virtual_share)
     weights = {n: v.detach().cpu().numpy() for n, v in old.network.state_dict().items()}
     settings = replace(settings, first_number=settings.first_number or number_after(weights))
     network = train_segmenter(
         out,
-        sources,
+        _mixed(learn_from, virtual, virtual_share),
         n_classes=len(new_classes),
         settings=settings,
         start=weights,

@@ -1,9 +1,10 @@
 """Score segmenters on the frozen test splits of real micrographs, beside a random forest and `classical`.
 
 `python tests/benchmarks/segmenters.py --runs FOLDER [--data FOLDER] [--sets Super1 ...] [--seeds 0 1 2] [--quick]
-[--json FILE]`. Networks are fine-tuned from the model that has seen virtual micrographs only (`--start`); runs are kept
-in FOLDER and taken from there when the script is started again. No test image is used for training, for stopping or for
-any setting. IoU is counted over all test images of a set together; "by image" is the mean of each image's.
+[--json FILE [--add]]`. Networks are fine-tuned from the model that has seen virtual micrographs only (`--start`);
+runs are kept in FOLDER and taken from there when the script is started again. No test image is used for training, for
+stopping or for any setting. IoU is counted over all test images of a set together; "by image" is the mean of each
+image's.
 
 The published figure for Super1 is a micro IoU of .942 (UNet++ on ResNet-50 with MicroNet weights, doi:10.1038/
 s41524-022-00878-5). The labels' own ceiling is near: the truth shifted by one pixel scores macro .890.
@@ -12,6 +13,7 @@ s41524-022-00878-5). The labels' own ceiling is near: the truth shifted by one p
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -342,6 +344,7 @@ def main() -> None:
     parser.add_argument("--only-networks", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json")
+    parser.add_argument("--add", action="store_true", help="keep the other sets that the JSON file holds already")
     options = parser.parse_args()
     if not options.data:
         raise SystemExit("real images: give --data FOLDER or set HEA_DATA")
@@ -354,9 +357,13 @@ def main() -> None:
     show_coverage(results)
     if options.json:
         card = load_segmenter(options.start)
+        seeds = {name: options.seeds for name in results}
+        if options.add and Path(options.json).is_file():
+            before = json.loads(Path(options.json).read_text(encoding="utf-8"))
+            results, seeds = {**before["sets"], **results}, {**before["seeds"], **seeds}
         document = {
             "sets": results,
-            "seeds": options.seeds,
+            "seeds": seeds,
             "views": options.views,
             "start": {"model": options.start, "sha256": card.sha256},
             "code_sha256": sha256_of(Path(__file__)),

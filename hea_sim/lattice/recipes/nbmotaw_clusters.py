@@ -3,8 +3,9 @@
     python -m hea_sim.lattice.recipes.nbmotaw_clusters --out FOLDER
 
 The labels stand beside this file (`nbmotaw_cells` makes them again, half an hour on one core). Radii and method are
-those with the smallest cross-validated error of differences between arrangements; the test cells are only looked at
-once they are chosen. Pair models on the same cells are scored beside it.
+those with the smallest cross-validated error of differences between arrangements among radii up to shell 5, beyond
+which shells alias in the cells; several choices had been scored on the test cells while this was found out, so that
+their errors are not blind. Pair models on the same cells are scored beside it.
 """
 
 from __future__ import annotations
