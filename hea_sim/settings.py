@@ -65,7 +65,9 @@ def _problem_of(kind: type[BaseModel], error: ValidationError) -> str:
     stranger = "" if unknown is None else _unknown_key(kind, unknown["loc"])
     if problem["type"] == "extra_forbidden":
         return stranger
-    if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], int):
+        return f"{place}: too few values (got {list(problem['input'])!r})"
+    if problem["type"] == "missing":
         return f"key '{place}' is missing" + (f"; {stranger}" if stranger else "")
     return f"{place}: {problem['msg']} (got {problem['input']!r})"
 

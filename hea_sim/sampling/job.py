@@ -168,6 +168,8 @@ class SampleJob(StrictSettings):
         known = ENSEMBLES[self.engine]
         if self.ensemble not in known:
             raise InputError(f"ensemble '{self.ensemble}' of engine '{self.engine}'; wanted one of {', '.join(known)}")
+        if self.ensemble == "nve" and len(self.stages) > 1:
+            raise InputError("ensemble 'nve' has no bath to change its temperature; wanted one temperature, or 'nvt'")
         if self.engine == "lattice" and self.potential is not None:
             raise InputError("engine 'lattice' takes a lattice model; wanted model = NAME, or engine = 'atoms'")
         if self.engine != "lattice" and self.model is not None:
@@ -182,9 +184,27 @@ class SampleJob(StrictSettings):
             raise InputError("workers are processes here, a scheduler has its own; leave one of them out")
         if "precipitates" in self.observables and self.precipitates is None:
             raise InputError("observable 'precipitates' needs precipitates = {species = ['Al'], threshold = 0.5}")
-        if self.ensemble == "semi-grand" and not self.chemical_potentials_eV:
-            raise InputError("ensemble 'semi-grand' needs chemical_potentials_eV = {Nb = 0.0, Mo = 0.05, ...}")
+        self._check_elements()
         return self
+
+    def _check_elements(self) -> None:
+        """Refuse keys that name elements which the alloy does not hold, or leave a chemical potential open."""
+        alloy, told = self.composition.elements, self.composition.formula
+        strangers = [s for s in self.precipitates.species if s not in alloy] if self.precipitates else []
+        if strangers:
+            raise InputError(f"precipitates.species names {', '.join(strangers)}, which alloy {told} does not")
+        if self.ensemble != "semi-grand":
+            return
+        if not self.chemical_potentials_eV:
+            raise InputError("ensemble 'semi-grand' needs chemical_potentials_eV = {Nb = 0.0, Mo = 0.05, ...}")
+        strangers = [s for s in self.chemical_potentials_eV if s not in alloy]
+        if strangers:
+            raise InputError(
+                f"chemical_potentials_eV names {', '.join(strangers)}, which alloy {told} does not: add them to it"
+            )
+        without = [s for s in alloy if s not in self.chemical_potentials_eV]
+        if without and self.engine == "lattice":
+            raise InputError(f"chemical_potentials_eV has none for {', '.join(without)}; wanted one for each of {told}")
 
     @property
     def composition(self) -> Composition:

@@ -86,7 +86,7 @@ def _lattice_choice(job: SampleJob) -> ChosenModel:
         )
     _check_lattice(job, model)
     card = dict(getattr(model, "card", {}) or {})
-    if hasattr(model, "restricted") and job.ensemble != "semi-grand":
+    if hasattr(model, "restricted"):
         model = model.restricted(composition.elements)
     return ChosenModel(
         name=model.name,
@@ -140,10 +140,11 @@ def _trust_of_lattice_model(card: Mapping[str, Any], composition: Composition) -
 
 
 def _potential_choice(job: SampleJob) -> ChosenModel:
-    from hea_sim.potentials.choice import choose_potential
+    from hea_sim.potentials.choice import RECOMMENDED_ONE, choose_potential, potential_for
 
-    name = str(job.potential)
-    chosen = choose_potential(name, job.composition.elements, species=job.species or None)
+    name, elements = str(job.potential), job.composition.elements
+    asked = RECOMMENDED_ONE if name == potential_for(elements) else name  # then its card says why
+    chosen = choose_potential(asked, elements, species=job.species or None)
     if chosen is None:
         raise InputError(f"potential '{name}' names none; wanted a shipped one, a model folder or a published file")
     record = chosen.record

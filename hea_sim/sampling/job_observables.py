@@ -14,22 +14,27 @@ from hea_sim.sampling.run_replica import Look
 
 
 def every_sample(job: SampleJob) -> Look | None:
-    """Give what is read from the cell at every sample: pair fractions, for engines that do not count them.
+    """Give what is read from the cell at every sample: fractions and pairs, for engines that do not count them.
 
     Atoms keep the number of the site on which they began, so that shells are those of the lattice; atoms of a
     structure file are taken where they stand in the order of a lattice, else pairs are not counted.
     """
-    if job.engine == "lattice" or job.lattice is None:
+    lattice = None if job.lattice is None or job.start is not None else lattice_name(job.lattice)
+    moving = job.ensemble == "semi-grand"
+    if job.engine == "lattice" or (lattice is None and not moving):
         return None
     from hea_sim.lattice.pairs import pair_fractions
 
-    lattice, species = lattice_name(job.lattice), job.composition.elements
+    species = job.composition.elements
 
     def count(atoms: Any) -> Mapping[str, Any]:
         occupation = np.array([species.index(s) for s in atoms.get_chemical_symbols()], dtype=np.int8)
-        return {"pair_fractions": pair_fractions(occupation, lattice, job.size, job.shells, len(species))}
+        found = {"fractions": np.bincount(occupation, minlength=len(species)) / len(occupation)} if moving else {}
+        if lattice is not None:
+            found["pair_fractions"] = pair_fractions(occupation, lattice, job.size, job.shells, len(species))
+        return found
 
-    return count if job.start is None else None
+    return count
 
 
 def looker(job: SampleJob) -> Look | None:

@@ -16,6 +16,7 @@ from hea_sim.records import Estimate
 from hea_sim.sampling.job import SampleJob
 from hea_sim.sampling.job_files import read_arrays, replica_folder
 from hea_sim.sampling.run_replica import SAMPLES, Record
+from hea_sim.sampling.thermostats import GPA
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,13 +70,33 @@ def _stage_row(samples: Samples, stage: int) -> dict[str, Any]:
         "temperature_K": temperature_K,
         "branch": branch,
         "energy_eV_per_atom": _energy(float(value), float(error), sum(map(len, energies))),
-        "heat_capacity_k": _heat_capacity(energies, temperature_K, samples.n_atoms),
+        "heat_capacity_k": _heat_capacity(weighed_energies(samples, stage), temperature_K, samples.n_atoms),
         **_counts(samples, stage),
         "drift_eV_per_atom": _drift(energies),
         "warren_cowley": order_table(samples, stage),
     }
     found = _others(samples, stage)
     return {**row, "observables": found} if found else row
+
+
+def weighed_energies(samples: Samples, stage: int) -> list[np.ndarray]:
+    """Give what stands beside 1 / kT in the weight, per atom: E, E + P V, or E - sum_i mu_i c_i.
+
+    Its fluctuations are the heat capacity, and with it runs are reweighted. None are given where no bath sets the
+    temperature ("nve"), and where the volume or the composition was not kept.
+    """
+    job, energies = samples.job, samples.of(stage, "energy_eV_per_atom")
+    if job.ensemble == "nve":
+        return []
+    if job.ensemble == "npt" and job.dynamics.pressure_GPa:
+        volumes = samples.of(stage, "volume_A3_per_atom")
+        pressure = job.dynamics.pressure_GPa * GPA
+        return [e + pressure * v for e, v in zip(energies, volumes, strict=True)] if volumes else []
+    if job.ensemble == "semi-grand":
+        fractions = samples.of(stage, "fractions")
+        mu = np.array([job.chemical_potentials_eV.get(s, 0.0) for s in samples.species])
+        return [e - f @ mu for e, f in zip(energies, fractions, strict=True)] if fractions else []
+    return energies
 
 
 def _energy(value: float, error: float, n: int) -> Estimate:
@@ -140,7 +161,7 @@ def order_table(samples: Samples, stage: int) -> dict[str, list[dict[str, float]
 
 
 #: Names of samples that have a place of their own in a row.
-_KNOWN = frozenset({"energy_eV_per_atom", "trials", "accepted", "pair_fractions"})
+_KNOWN = frozenset({"energy_eV_per_atom", "trials", "accepted", "pair_fractions", "composition"})
 
 
 def _others(samples: Samples, stage: int) -> dict[str, Any]:
@@ -148,7 +169,7 @@ def _others(samples: Samples, stage: int) -> dict[str, Any]:
     names = dict.fromkeys(name for replica in samples.replicas for name in replica[stage])
     table = {}
     for name in names:
-        fixed = samples.job.ensemble == "canonical" and name in ("fractions", "composition")
+        fixed = samples.job.ensemble == "canonical" and name == "fractions"
         if name in _KNOWN or fixed or name.startswith("start:"):
             continue
         value, std = combined_mean(samples.of(stage, name))
@@ -164,9 +185,11 @@ def transition_rows(samples: Samples) -> list[dict[str, Any]]:
         places = [k for k, (_, name) in enumerate(stages) if name == branch]
         if branch != stages[0][1]:
             places = [places[0] - 1, *places]  # the turning point belongs to both branches
-        energies = [
-            samples.n_atoms * np.concatenate(samples.of(k, "energy_eV_per_atom")) for k in places
-        ]  # replicas one after another: the joins are few beside the samples
+        chains = [weighed_energies(samples, k) for k in places]
+        if not all(chains):
+            continue
+        # replicas one after another: the joins are few beside the samples
+        energies = [samples.n_atoms * np.concatenate(one) for one in chains]
         if min(map(len, energies)) < 8:
             continue
         for found in find_transitions(energies, [stages[k][0] for k in places], samples.n_atoms, seed=samples.job.seed):

@@ -32,6 +32,16 @@ def make_walk(job: SampleJob, chosen: ChosenModel, rng: np.random.Generator, *, 
     return _moving_walk(job, chosen, atoms, temperature_K, rng)
 
 
+def check_job(job: SampleJob, chosen: ChosenModel, *, lattice_parameter_A: float) -> None:
+    """Refuse a job of which no walk can be made, before a folder is claimed for it."""
+    if job.engine == "lattice":
+        _check_cell(job, chosen.lattice_model)
+        if job.start is not None:
+            _occupation_of(job, _read_start(job), chosen.lattice_model)
+    else:
+        _check_room(starting_atoms(job, np.random.default_rng(0), lattice_parameter_A), chosen)
+
+
 def lattice_parameter_of(job: SampleJob, chosen: ChosenModel) -> float:
     """Give the lattice parameter of the cells of a job, in A: what it says, or what its model predicts.
 
@@ -93,8 +103,24 @@ def _read_start(job: SampleJob) -> Any:
     strangers = sorted(set(atoms.get_chemical_symbols()) - set(job.composition.elements))
     if strangers:
         raise InputError(f"start: {path} holds {', '.join(strangers)}, which alloy {job.alloy} does not name")
+    _check_composition(job, atoms)
     atoms.calc = None
     return atoms
+
+
+def _check_composition(job: SampleJob, atoms: Any) -> None:
+    """Refuse a cell of another composition than the alloy's, which every result would be told of."""
+    symbols = atoms.get_chemical_symbols()
+    wanted = job.composition.counts(len(symbols))
+    off = {
+        s: n - symbols.count(s) for s, n in wanted.items() if abs(n - symbols.count(s)) > max(1, 0.01 * len(symbols))
+    }
+    if off and job.ensemble != "semi-grand":
+        element = max(off, key=lambda s: abs(off[s]))
+        raise InputError(
+            f"start: {job.start} holds {symbols.count(element)} {element} of {len(symbols)} atoms, alloy {job.alloy}"
+            f" {wanted[element]}; wanted the alloy of the cell"
+        )
 
 
 def _cubic_lattice(job: SampleJob) -> str:
@@ -157,8 +183,11 @@ def _lattice_walk(
     _check_cell(job, model)
     begin: Any = job.composition
     if job.start is not None:
-        begin = _occupation_of(_read_start(job), model)
+        begin = _occupation_of(job, _read_start(job), model)
     shared: dict[str, Any] = {"shells": job.shells, "a_A": a_A or None}
+    if job.ensemble in ("semi-grand", "variance-constrained"):
+        # Species of the model that the alloy does not name stay out of it.
+        shared["allowed"] = [job.composition.elements] if not model.bound(job.size).sublattice.any() else None
     if job.ensemble == "semi-grand":
         return SemiGrandWalk(
             model, job.size, begin, temperature_K, rng, chemical_potentials_eV=job.chemical_potentials_eV, **shared
@@ -181,7 +210,7 @@ def _by_classes(job: SampleJob, model: Any) -> bool:
 
     if job.layout != "auto":
         return job.layout == "classes"
-    sites = len(model.bound(job.size).sublattice)
+    sites = _sites(job, model)
     if not isinstance(model, PairModel) or sites < _LARGE_SITES:
         return False
     from hea_sim.sampling.class_layout import class_layout
@@ -204,7 +233,7 @@ def _check_cell(job: SampleJob, model: Any) -> None:
             f"size {list(job.size)}: model {model.name} reaches {reach:.2f} lattice parameters, so that a site would"
             f" meet its own image; wanted at least {int(np.floor(reach)) + 1} cells along each axis"
         )
-    sites = len(model.bound(job.size).sublattice)
+    sites = _sites(job, model)
     missing = [e for e, n in job.composition.counts(sites).items() if n == 0]
     if missing:
         raise InputError(
@@ -213,7 +242,21 @@ def _check_cell(job: SampleJob, model: Any) -> None:
         )
 
 
-def _occupation_of(atoms: Any, model: Any) -> np.ndarray:
+def _sites(job: SampleJob, model: Any) -> int:
+    """Count the sites of the cell, without the tables of a large one where its lattice says it."""
+    from hea_sim.lattice.shells import is_cubic, sites_per_cell
+
+    if is_cubic(model.lattice):
+        return sites_per_cell(model.lattice) * int(np.prod(job.size))
+    return len(model.bound(job.size).sublattice)
+
+
+def _occupation_of(job: SampleJob, atoms: Any, model: Any) -> np.ndarray:
+    from hea_sim.lattice.shells import is_cubic
+    from hea_sim.observables.warren_cowley import cell_repeats
+
+    if is_cubic(model.lattice) and (repeats := cell_repeats(atoms, model.lattice)) != tuple(job.size):
+        raise InputError(f"start: the cell is one of size {list(repeats)}; wanted that of the job, {list(job.size)}")
     strangers = sorted(set(atoms.get_chemical_symbols()) - set(model.species))
     if strangers:
         raise InputError(f"start: the cell holds {', '.join(strangers)}, which model {model.name} does not know")

@@ -28,7 +28,7 @@ from hea_sim.sampling.job_files import replica_folder, sweep_leftovers
 from hea_sim.sampling.job_models import ChosenModel, choose_model, resolved_job, species_of
 from hea_sim.sampling.job_observables import every_sample, looker
 from hea_sim.sampling.job_results import Samples, order_arrays, read_samples, stage_rows, transition_rows
-from hea_sim.sampling.job_walks import lattice_parameter_of, make_walk
+from hea_sim.sampling.job_walks import check_job, lattice_parameter_of, make_walk
 from hea_sim.sampling.run_replica import LAST_CELL, SAMPLES, Progress, ReplicaRun
 
 RUN_FILE, RESULTS_FILE, CELL_FILE = "run.toml", "results.json", "cell.extxyz"
@@ -63,12 +63,14 @@ def open_run(job: SampleJob, out: str | os.PathLike[str]) -> OpenRun:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; name another with --out")
     _refuse_another(job, folder)
+    check_job(job, chosen, lattice_parameter_A=job.lattice_parameter_A or 0.0)
     sweep_leftovers(folder)
     text = tomli_w.dumps(job.settings())
     path = folder / RUN_FILE
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
-    return OpenRun(job=job, out=folder, chosen=chosen, owner=job_sha256(job, chosen.sha256))
+    start = {} if job.start is None else {"start": sha256_of(Path(job.start))}
+    return OpenRun(job=job, out=folder, chosen=chosen, owner=job_sha256(job, {**chosen.sha256, **start}))
 
 
 def run_replica(run: OpenRun, number: int, progress: Progress = lambda done, total: None) -> None:
@@ -120,6 +122,9 @@ def finish(run: OpenRun, *, name: str = "", failures: Sequence[Mapping[str, str]
     path = run.out / RESULTS_FILE
     if path.is_file() and not failures:
         kept: dict[str, Any] = read_json(path)
+        now = to_jsonable(_provenance(run))
+        if any(kept["provenance"].get(key) != now[key] for key in ("input_sha256", "model_sha256")):
+            raise InputError(f"{path} was made with other files of the model or start; name another --out folder")
         return kept
     if failures and not all(run.finished(k) for k in range(run.job.replicas)):
         return document([], failures, _provenance(run))

@@ -150,7 +150,7 @@ def figure(curves: dict[str, list[dict[str, float]]], path: Path) -> None:
         power = f", N^{slope(rows):.2f}" if len(rows) > 1 else ""
         axis.loglog(sites, cost, marker=marker, label=f"{name}{power}")
     axis.set_xlabel("sites N")
-    axis.set_ylabel("time of N trials (exchanges, or changes of species) on one core (s)")
+    axis.set_ylabel("time for N trials on one core (s)")
     axis.set_title("bcc, 58 neighbours, four species", fontsize=10)
     axis.grid(True, which="both", alpha=0.25)
     axis.legend()

@@ -291,6 +291,15 @@ def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
         ({"potential": "nowhere.mtp", "species": ["Nb"]}, MissingFileError, "nowhere.mtp"),
         ({"potential": "x.mtp"}, InputError, "species"),
         ({"ensemble": "semi-grand"}, InputError, "chemical_potentials_eV"),
+        (
+            {"ensemble": "semi-grand", "chemical_potentials_eV": {"Nb": 0.0, "Mo": 0.1}},
+            InputError,
+            "has none for Ta, W",
+        ),
+        ({"ensemble": "semi-grand", "chemical_potentials_eV": {"Ti": 0.0}}, InputError, "names Ti, which alloy"),
+        ({"potential": "nbmotaw-snap", "engine": "dynamics", "ensemble": "nve"}, InputError, "has no bath"),
+        ({"precipitates": {"species": ["Al"], "threshold": 0.5}}, InputError, "names Al, which alloy"),
+        ({"size": [4, 4]}, InputError, "size: too few values"),
         ({"ensemble": "nvt"}, InputError, "wanted one of canonical"),
         ({"observables": ["ordr"]}, HEAError, "did you mean 'order'"),
         ({"start": "nowhere.xyz"}, MissingFileError, "no such file"),
@@ -304,6 +313,59 @@ def test_bad_input_says_what_is_wrong_in_one_line(
     with pytest.raises(error, match=says) as caught:
         run_job.sample(read_sample_job(None, {**SMALL, **change}), tmp_path / "o")
     assert "\n" not in str(caught.value)
+
+
+def test_a_job_that_cannot_begin_claims_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="meet its own image"):
+        run_job.open_run(read_sample_job(None, {**SMALL, "size": [1, 4, 4]}), tmp_path / "o")
+    run_job.open_run(read_sample_job(None, SMALL), tmp_path / "o")
+
+
+def test_a_cell_to_begin_with_is_that_of_the_job(tmp_path: Path) -> None:
+    from ase.build import bulk
+
+    cell = bulk("Nb", cubic=True, a=3.2).repeat(3)
+    path = tmp_path / "start.extxyz"
+    cell.symbols[::2] = "Ta"
+    cell.write(path)
+    job = {**SMALL, "alloy": "NbTa", "start": str(path)}
+    with pytest.raises(InputError, match="wanted the alloy of the cell"):
+        run_job.open_run(read_sample_job(None, {**job, "alloy": "NbTa3"}), tmp_path / "o")
+    with pytest.raises(InputError, match=r"of size \[3, 3, 3\]; wanted that of the job, \[4, 4, 4\]"):
+        run_job.open_run(read_sample_job(None, {**job, "size": [4, 4, 4]}), tmp_path / "o")
+    run_job.sample(read_sample_job(None, job), tmp_path / "o")
+    cell[::-1].write(path)  # the same name, another cell: its sites are in another order
+    with pytest.raises(InputError, match="site order"):
+        run_job.open_run(read_sample_job(None, job), tmp_path / "o")
+    cell.symbols[:2] = ["Nb", "Ta"]
+    cell.write(path)
+    changed = run_job.open_run(read_sample_job(None, job), tmp_path / "o")
+    with pytest.raises(InputError, match="belongs to another job"):
+        run_job.run_replica(changed, 0)
+    with pytest.raises(InputError, match="other files of the model or start"):
+        run_job.finish(changed)
+
+
+def test_semi_grand_walks_hold_the_species_of_the_alloy_alone(tmp_path: Path) -> None:
+    mu = {"Nb": 0.0, "Ta": 0.02}
+    job = {**SMALL, "alloy": "NbTa", "ensemble": "semi-grand", "chemical_potentials_eV": mu}
+    row = run_job.sample(read_sample_job(None, job), tmp_path)["results"][0]
+    assert tuple(row["species"]) == ("Nb", "Ta") and sum(row["observables"]["fractions"]["value"]) == pytest.approx(1.0)
+
+
+def test_fluctuations_under_chemical_potentials_are_those_of_what_is_weighed() -> None:
+    """Sites that do not interact: all heat capacity is that of mu N, which E alone does not show."""
+    mu, sites, t = 0.1, 400, 900.0
+    x = mu / (8.617333262e-5 * t)
+    share = 1 / (1 + np.exp(-x))
+    c = np.random.default_rng(3).binomial(sites, share, 4000) / sites
+    stage = {"energy_eV_per_atom": np.zeros(4000), "fractions": np.column_stack([1 - c, c])}
+    job = SampleJob(
+        alloy="NbTa", temperatures_K=(t,), ensemble="semi-grand", chemical_potentials_eV={"Nb": 0.0, "Ta": mu}
+    )
+    samples = Samples(job=job, species=("Nb", "Ta"), n_atoms=sites, replicas=((stage,),))
+    found = stage_rows(samples)[0]["heat_capacity_k"]
+    assert abs(found["value"] - x**2 * share * (1 - share)) < 4 * found["std"]
 
 
 def test_a_ramp_and_its_way_back() -> None:

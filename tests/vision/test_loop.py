@@ -74,7 +74,7 @@ def test_sample_agreement_is_assumed(sample: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in out.iterdir()) == ["failures.csv", "report.html", "results.json", "run.toml"]
     page = (out / "report.html").read_text()
     # The pattern, two micrographs, the order of the cell, and its picture beside a micrograph.
-    assert page.count("data:image/png;base64,") == 5 and "assumed" in page
+    assert page.count("data:image/png;base64,") == 6 and "assumed" in page
     assert "measured to standard" in page and "pore: mean diameter" in page
     # The etched picture was drawn with grains of 18 um: the network finds them, and E112 their size.
     area = result.measurements["etched.tif"].estimates["mean grain area"]
