@@ -252,7 +252,7 @@ def test_eds_of_a_campaign_is_measured_compared_and_shown(sample: Path, tmp_path
     assert contents["Nb content"].measured_source == "line.csv" and contents["Nb content"].verdict != "disagree"
     assert any("nothing predicts it" in line for line in result.unchecked)
     page = (tmp_path / "out/report.html").read_text()
-    assert "Composition and segregation" in page and page.count("data:image/png;base64,") == 4
+    assert "Composition and segregation" in page and page.count("data:image/png;base64,") == 5
     document = json.loads((tmp_path / "out/results.json").read_text())
     label = next(r["label"] for r in document["results"] if r["kind"] == "segregation")
     assert label["amplitude"]["Nb"]["low"] > 0 and "line.csv" in document["provenance"]["input_sha256"]
