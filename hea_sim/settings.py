@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from hea_sim.documents import write_atomic
 from hea_sim.errors import HEAError, InputError, MissingFileError
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise InputError(f"name '{name}'; wanted small letters, digits and hyphens, such as 'sigma-in-316l'")
+    return name
+
+
+#: What a model is called: the name of a folder on every system.
+ModelName = Annotated[str, AfterValidator(_plain_name)]
+#: Name of the file in which a run keeps its settings.
+RUN_FILE = "run.toml"
 
 
 class StrictSettings(BaseModel):
@@ -97,3 +111,28 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+
+
+def settings_text(settings: BaseModel) -> str:
+    """Write settings as TOML, what is None left out."""
+    import tomli_w
+
+    return tomli_w.dumps(_for_toml(settings.model_dump(exclude_none=True)))
+
+
+def _for_toml(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _for_toml(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_for_toml(part) for part in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def claim_folder(settings: BaseModel, folder: Path) -> None:
+    """Write the settings of a run into its folder, or refuse a folder that holds a run with others."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is no folder; name another with --out")
+    text, path = settings_text(settings), folder / RUN_FILE
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise InputError(f"{folder} holds a run with other settings ({RUN_FILE}); name another folder, or remove it")
+    write_atomic(path, text)

@@ -6,33 +6,24 @@ known one.
 
 from __future__ import annotations
 
-import difflib
 import os
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hea_sim.alloy import Composition, parse_elements
 from hea_sim.diffraction.radiation import radiation as get_radiation
-from hea_sim.errors import HEAError, InputError, MissingFileError
+from hea_sim.errors import InputError, MissingFileError
 from hea_sim.potentials.choice import RECOMMENDED_ONE, potential_files
+from hea_sim.settings import StrictSettings, read_settings
 from hea_vision.io._axes import checked_axis
 from hea_vision.xrd.classify import DEFAULT_LABELLER
 
 CAMPAIGN_FILE = "campaign.toml"
-Job = TypeVar("Job", bound="StrictJob")
 
 
-class StrictJob(BaseModel):
-    """Refuse keys that are not known."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PatternEntry(StrictJob):
+class PatternEntry(StrictSettings):
     """Name one diffraction pattern; `radiation` is needed where the file does not say.
 
     `scan` picks one of a file that holds several, `axis` names the abscissa where the file does not, `calibration` is
@@ -57,7 +48,7 @@ class PatternEntry(StrictJob):
         return checked_axis(value)
 
 
-class MicrographEntry(StrictJob):
+class MicrographEntry(StrictSettings):
     """Name one micrograph; `crop_px` is (top, left, height, width).
 
     `segmenter` labels this one, where it is not the campaign's; a folder is relative to that of the campaign.
@@ -69,14 +60,14 @@ class MicrographEntry(StrictJob):
     segmenter: str | None = None
 
 
-class CompositionEntry(StrictJob):
+class CompositionEntry(StrictSettings):
     """Name one table of measured compositions."""
 
     file: str
     unit: Literal["at.%", "wt.%"]
 
 
-class EdsEntry(StrictJob):
+class EdsEntry(StrictSettings):
     """Name one EDS measurement: line scans of one unit (pooled), pictures of element maps, or a spectrum image.
 
     Line scans need `unit`; `step_um` where no file says. Pictures are named by their element ("map_Ti.jpg").
@@ -111,7 +102,7 @@ class EdsEntry(StrictJob):
         return self.files[0]
 
 
-class StructureEntry(StrictJob):
+class StructureEntry(StrictSettings):
     """Name one calculated cell; `relative_std_percent` is the error of its lattice parameter against experiment."""
 
     file: str
@@ -119,7 +110,7 @@ class StructureEntry(StrictJob):
     relative_std_percent: float = Field(gt=0)
 
 
-class Campaign(StrictJob):
+class Campaign(StrictSettings):
     """Describe one specimen and its evidence.
 
     `controls` are alloys that the same evidence is held against; `synthetic` marks evidence made by this project's
@@ -206,52 +197,10 @@ def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str]
             f"{path}: no such file; write one that says name, alloy, processing, equilibration_temperature_K,"
             " measurement_temperature_K and lists [[pattern]] and [[micrograph]] files, or name it with --config"
         )
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
-    campaign = load_job(Campaign, data, str(path))
+    campaign = read_settings(Campaign, path)
     if not campaign.pattern and not campaign.micrograph:
         raise InputError(
             f"{path}: the campaign names neither a pattern nor a micrograph, so there is nothing to check;"
             " add [[pattern]] or [[micrograph]] entries"
         )
     return campaign
-
-
-def load_job(kind: type[Job], data: Mapping[str, Any], where: str) -> Job:
-    """Validate settings; the error names the key, what was got, and the nearest known key."""
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        raise InputError(f"{where}: {_first_problem(kind, error)}") from error
-
-
-def _first_problem(kind: type[BaseModel], error: ValidationError) -> str:
-    problem = error.errors()[0]
-    place = ".".join(str(p) for p in problem["loc"]) or "settings"
-    cause = problem.get("ctx", {}).get("error")
-    if isinstance(cause, HEAError):
-        return f"{place}: {cause}"
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(kind, problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        return f"unknown key '{place}'{hint} Known: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"key '{place}' is missing"
-    return f"{place}: {problem['msg']} (got {problem['input']!r})"
-
-
-def _keys_at(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    entries: dict[str, type[BaseModel]] = {
-        "pattern": PatternEntry,
-        "micrograph": MicrographEntry,
-        "composition": CompositionEntry,
-        "eds": EdsEntry,
-        "structure": StructureEntry,
-    }
-    for part in place:
-        if part in entries:
-            return list(entries[str(part)].model_fields)
-    return list(kind.model_fields)

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, versions, write_atomic, write_json
 from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
@@ -19,6 +17,7 @@ from hea_sim.forecasting import Forecast, forecast
 from hea_sim.potentials.choice import ChosenPotential, choose_potential
 from hea_sim.records import Estimate, Evidence, Micrograph, Pattern, PatternCall, Provenance, Segmentation
 from hea_sim.registry.cards import CARD_FILE
+from hea_sim.settings import check_settings, settings_text
 from hea_vision.batch import make_folder
 from hea_vision.campaign import (
     Campaign,
@@ -26,7 +25,6 @@ from hea_vision.campaign import (
     MicrographEntry,
     PatternEntry,
     StructureEntry,
-    load_job,
     read_campaign,
 )
 from hea_vision.claims import (
@@ -106,7 +104,7 @@ def run_loop(
     campaign = read_campaign(folder, config)
     given = {"seed": seed, "potential": potential, "potential_species": potential_species}
     if flags := {key: value for key, value in given.items() if value is not None}:
-        campaign = load_job(Campaign, campaign.model_dump() | flags, "hea loop")
+        campaign = check_settings(Campaign, campaign.model_dump() | flags, "hea loop")
     result = LoopResult(campaign=campaign, folder=Path(folder), out=None if out is None else Path(out))
     result.potential = campaign_potential(campaign, result.folder)  # a wrong name is said before the work begins
     if out is not None:
@@ -406,21 +404,11 @@ def _plain_label(labels: Segmentation) -> Segmentation:
 
 def write_loop(result: LoopResult, out: str | os.PathLike[str]) -> Path:
     """Write report.html, results.json, failures.csv and run.toml to a folder; return the report's path."""
-    import tomli_w
-
     from hea_sim.documents import write_csv
     from hea_vision.report import render_loop
 
     out = Path(out)
     write_json(out / "results.json", loop_document(result))
     write_csv(out / "failures.csv", result.failures, ("input", "error"))
-    write_atomic(out / "run.toml", tomli_w.dumps(_plain(result.campaign.model_dump(exclude_none=True))))
+    write_atomic(out / "run.toml", settings_text(result.campaign))
     return write_atomic(out / "report.html", render_loop(result))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value.item() if isinstance(value, np.generic) else value

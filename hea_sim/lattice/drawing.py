@@ -16,8 +16,8 @@ from hea_sim.lattice.contract import LatticeModel
 from hea_sim.lattice.fit import FitCell
 from hea_sim.lattice.pairs import pair_fractions
 from hea_sim.lattice.shells import check_size, lattice_name, lattice_points, sites_per_cell
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 #: Simple ordered binaries of each lattice.
 _ORDERED = {
     "A2": ("B2", "B32", "D0_3"),

@@ -7,26 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hea_sim.column_figures import ACCENT, INK, PALE, STYLE
 from hea_sim.lattice.fit import FitCell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_INK, _FOLD, _TEST = "#22262b", "#8fa3b5", "#b5432e"
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.frameon": False,
-    "legend.fontsize": 6.5,
-    "pdf.fonttype": 42,
-}
 
 
 def parity_figure(sets: Mapping[str, tuple[Sequence[FitCell], np.ndarray]]) -> Figure:
@@ -34,18 +19,18 @@ def parity_figure(sets: Mapping[str, tuple[Sequence[FitCell], np.ndarray]]) -> F
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(2.6, 3.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         every = np.concatenate([[cell.energy_eV for cell in cells] for cells, _ in sets.values()]) * 1e3
         margin = 0.04 * max(float(np.ptp(every)), 1e-3)
         ends = (float(every.min()) - margin, float(every.max()) + margin)
-        top.plot(ends, ends, color=_INK, linewidth=0.6, zorder=3)
-        bottom.axhline(0, color=_INK, linewidth=0.6, zorder=3)
+        top.plot(ends, ends, color=INK, linewidth=0.6, zorder=3)
+        bottom.axhline(0, color=INK, linewidth=0.6, zorder=3)
         for name, (cells, predicted) in sets.items():
             true = np.array([cell.energy_eV for cell in cells]) * 1e3
             error = 1e3 * predicted - true
-            color = _TEST if name == "test" else _FOLD
+            color = ACCENT if name == "test" else PALE
             label = f"{name}: {np.sqrt(np.mean(error**2)):.2f} meV/atom"
             style: Any = {"markersize": 3.5, "markeredgewidth": 0, "color": color, "alpha": 0.7}
             top.plot(true, 1e3 * predicted, ".", label=label, **style)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from hea_sim.errors import InputError
-from hea_sim.settings import StrictSettings
+from hea_sim.settings import ModelName, StrictSettings
 
 
 class CellSettings(StrictSettings):
@@ -76,7 +76,7 @@ class FitLatticeJob(StrictSettings):
     among the files.
     """
 
-    name: str = "own-lattice-model"
+    name: ModelName = "own-lattice-model"
     family: Literal["pairs", "clusters", "low-rank"] = "clusters"
     elements: tuple[str, ...] = Field(min_length=2)
     lattice: str = "A2"
@@ -98,13 +98,6 @@ class FitLatticeJob(StrictSettings):
     data_licence: str = "not stated"
     data_citation: str = ""
     licence: str = "GPL-3.0-or-later"
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not value or not all(c.islower() or c.isdigit() or c == "-" for c in value) or value[0] == "-":
-            raise InputError(f"name '{value}'; wanted small letters, digits and hyphens, such as 'nbmotaw-clusters'")
-        return value
 
     @field_validator("train", "test", mode="before")
     @classmethod

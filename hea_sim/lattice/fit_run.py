@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from hea_sim.documents import document, read_json, sha256_of, versions, write_atomic, write_csv, write_json
-from hea_sim.errors import InputError
+from hea_sim.documents import document, read_json, sha256_of, versions, write_csv, write_json
 from hea_sim.lattice.contract import LatticeModel
 from hea_sim.lattice.fit import FitCell
 from hea_sim.lattice.fit_data import LatticeAudit, LatticeErrors, audit_cells, cells_of_job, error_rows, parent_of
 from hea_sim.lattice.fit_families import FittedFamily, fit_family
 from hea_sim.lattice.fit_job import FitLatticeJob
 from hea_sim.records import Provenance
+from hea_sim.settings import claim_folder
 
 #: Folder of the model, below that of the run.
 MODEL_FOLDER = "model"
@@ -44,7 +44,7 @@ def fit_lattice(
     InputError where the folder holds another run.
     """
     folder = Path(out)
-    _claim(job, folder)
+    claim_folder(job, folder)
     if (folder / "results.json").is_file():
         return _finished(folder)
     train, test = cells_of_job(job, folder / "work", say)
@@ -64,35 +64,16 @@ def fit_lattice(
     errors = {name: error_rows(cells, predicted, n) for name, (cells, predicted) in predictions.items()}
     _write_tables(folder, job, predictions, errors)
     if job.figures:
+        from hea_sim.column_figures import save_figure
         from hea_sim.lattice.figures import parity_figure
 
         figure = parity_figure(predictions)
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
         for kind in ("png", "pdf"):
-            figure.savefig(folder / "figures" / f"parity.{kind}", dpi=300)
+            save_figure(figure, folder / "figures" / f"parity.{kind}")
     _save(folder / MODEL_FOLDER, job, fitted, errors, audit)
     results = _results(job, fitted, errors, audit)
     write_json(folder / "results.json", results)
     return FittedLatticeModel(folder=folder, model=fitted.model, errors=errors, audit=audit, results=results)
-
-
-def _claim(job: FitLatticeJob, folder: Path) -> None:
-    """Write run.toml, or refuse a folder that holds another run."""
-    import tomli_w
-
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name another with --out")
-    text = tomli_w.dumps(_plain(job.model_dump(exclude_none=True)))
-    path = folder / "run.toml"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{folder} holds a run with other settings (run.toml); name another folder, or remove it")
-    write_atomic(path, text)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def _finished(folder: Path) -> FittedLatticeModel:
@@ -177,5 +158,5 @@ def _results(
 ) -> dict[str, Any]:
     row = {"model": MODEL_FOLDER, "kind": fitted.kind, "errors": errors, "fit": fitted.summary, "audit": audit}
     inputs = {file: sha256_of(file) for file in (*job.train, *job.test)}
-    settings = _plain(job.model_dump())
+    settings = job.model_dump()
     return document([row], [], Provenance(input_sha256=inputs, seed=job.seed, versions=versions(), settings=settings))

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hea_sim.errors import InputError
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 #: Samples joined at a time, so that no table of all samples and temperatures is held in memory.
 _PART = 1 << 16
 #: Energies that are told apart when the equations are solved.

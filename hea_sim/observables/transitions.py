@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hea_sim.errors import InputError
-from hea_sim.observables.reweighting import BOLTZMANN_EV_PER_K, Reweighting, reweight, statistical_inefficiency
+from hea_sim.observables.reweighting import Reweighting, reweight, statistical_inefficiency
 from hea_sim.records import Estimate
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Temperatures fewer than this show no peak that could be told from noise.
 LEAST_TEMPERATURES = 5

@@ -24,11 +24,11 @@ from hea_sim.potentials.environment import Environment, find_neighbours
 from hea_sim.sampling.contract import generator_state, restore_generator
 from hea_sim.sampling.local_energies import Outcome, local_energies, places_within
 from hea_sim.sampling.settings_check import check_same_walk, check_temperature, walk_identity
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 #: Trials drawn at once; a sweep of a large system is cut into parts of this size.
 _DRAWN_AT_ONCE = 65536
 

@@ -18,8 +18,10 @@ from hea_sim.lattice.pairs import PairModel
 from hea_sim.sampling.class_layout import LAUNCH_DRAWS, class_layout
 from hea_sim.sampling.class_torch import Launch, TorchExchanges
 from hea_sim.sampling.class_walk import PackedModel, bonds_by_shell, fractions_of_counts
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, Start, check_temperature, start_occupation
+from hea_sim.sampling.lattice_walks import Start, start_occupation
 from hea_sim.sampling.random_streams import draw_key, uniform
+from hea_sim.sampling.settings_check import check_temperature
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 
 class ReplicasWalk:

@@ -23,8 +23,10 @@ from hea_sim.errors import InputError
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import neighbour_shells
 from hea_sim.sampling.class_layout import LAUNCH_DRAWS, ClassLayout, class_layout
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, Start, check_temperature, start_occupation
+from hea_sim.sampling.lattice_walks import Start, start_occupation
 from hea_sim.sampling.random_streams import draw_key
+from hea_sim.sampling.settings_check import check_temperature
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Proposals in one call of a compiled loop, so that an interrupt is heard.
 _CHUNK = 10_000_000

@@ -29,11 +29,11 @@ from hea_sim.sampling.contract import generator_state, restore_generator
 from hea_sim.sampling.dynamics_forces import ForceField, Forces
 from hea_sim.sampling.settings_check import HOTTEST_K, check_same_walk, check_temperature, walk_identity
 from hea_sim.sampling.thermostats import GPA, friction_and_noise, rescaling, strain_of_cell
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 #: A femtosecond in A sqrt(u / eV), the unit in which velocities come out of eV, A and u.
 FEMTOSECOND = 0.09822694788464063
 ENSEMBLES = ("nve", "langevin", "bussi", "npt")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hea_sim.observables.reweighting import BOLTZMANN_EV_PER_K, statistical_inefficiency
+from hea_sim.observables.reweighting import statistical_inefficiency
 from hea_sim.observables.transitions import find_transitions
 from hea_sim.observables.warren_cowley import blocked_mean, warren_cowley_of_pairs
 from hea_sim.records import Estimate
@@ -17,6 +17,7 @@ from hea_sim.sampling.job import SampleJob
 from hea_sim.sampling.job_files import read_arrays, replica_folder
 from hea_sim.sampling.run_replica import SAMPLES, Record
 from hea_sim.sampling.thermostats import GPA
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

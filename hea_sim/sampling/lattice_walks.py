@@ -28,20 +28,14 @@ from hea_sim.errors import InputError
 from hea_sim.lattice.contract import LatticeModel
 from hea_sim.sampling.lattice_kernels import DRAWS, exchange_loop, flip_loop
 from hea_sim.sampling.random_streams import draw_key
+from hea_sim.sampling.settings_check import check_temperature
 from hea_sim.sampling.specialised import specialised
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 #: Proposals in one call of a compiled loop, so that an interrupt is heard.
 _CHUNK = 10_000_000
 
 Start = Composition | str | Mapping[str, float] | np.ndarray
-
-
-def check_temperature(temperature_K: float) -> float:
-    """Check that a temperature is a positive number."""
-    if not 0 < temperature_K < 1e6:
-        raise InputError(f"temperature_K: got {temperature_K}, wanted a number above zero, such as 1000")
-    return float(temperature_K)
 
 
 class LatticeWalk:

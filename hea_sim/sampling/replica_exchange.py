@@ -17,8 +17,9 @@ import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.lattice.contract import LatticeModel
-from hea_sim.sampling.lattice_walks import CanonicalWalk, LatticeWalk, Start, check_temperature
+from hea_sim.sampling.lattice_walks import CanonicalWalk, LatticeWalk, Start
 from hea_sim.sampling.random_streams import draw_key, uniform
+from hea_sim.sampling.settings_check import check_temperature
 
 
 class ReplicaExchange:

@@ -22,8 +22,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hea_sim.units import GPA_PER_EV_A3
+
 #: eV/A^3 in a GPa.
-GPA = 1 / 160.21766208
+GPA = 1 / GPA_PER_EV_A3
 
 
 def friction_and_noise(

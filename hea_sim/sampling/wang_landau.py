@@ -19,7 +19,9 @@ import numpy as np
 from hea_sim.errors import InputError
 from hea_sim.lattice.contract import LatticeModel
 from hea_sim.sampling.lattice_kernels import DRAWS, wang_landau_loop
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, CanonicalWalk, Start, check_temperature
+from hea_sim.sampling.lattice_walks import CanonicalWalk, Start
+from hea_sim.sampling.settings_check import check_temperature
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Bins are alike when the least visited has this share of the mean.
 _FLAT = 0.8

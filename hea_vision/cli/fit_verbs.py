@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hea_sim.documents import document, versions
 from hea_sim.records import Provenance
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import print_json, print_table, say
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def fit_lattice(out: Path, config: Path | None, flags: Mapping[str, Any], json: 
     """Fit a lattice model; the audit is told before the fit."""
     from hea_sim.lattice import fit_run
     from hea_sim.lattice.fit_job import FitLatticeJob
-    from hea_sim.settings import read_settings
 
     settings = read_settings(FitLatticeJob, config, flags)
     made = fit_run.fit_lattice(settings, out, say=say)

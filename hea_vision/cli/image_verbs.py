@@ -13,9 +13,10 @@ from hea_sim.errors import HEAError, InputError, MissingFileError
 from hea_sim.microscopy.random_fields import KINDS, draw_field
 from hea_sim.microscopy.virtual import VirtualMicrograph, virtual_micrograph
 from hea_sim.records import Estimate, Provenance, Segmentation
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import print_json
 from hea_vision.io.label_files import atomic_path
-from hea_vision.jobs import ImageJob, read_job
+from hea_vision.jobs import ImageJob
 from hea_vision.micrograph_work import POINT_COLUMNS
 
 #: What made the labels.
@@ -26,7 +27,7 @@ def image(subject: str, out: Path, config: Path | None, flags: Mapping[str, Any]
     """Draw virtual micrographs, and write each with its labels, its objects' numbers and its columns."""
     from hea_vision.batch import make_folder
 
-    job = read_job(ImageJob, config, flags)
+    job = read_settings(ImageJob, config, flags)
     make_folder(out)
     rows = []
     for number in range(job.count):

@@ -9,6 +9,7 @@ from typing import Any
 
 from hea_sim.documents import to_jsonable, write_atomic, write_csv, write_json
 from hea_sim.records import Estimate
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import file_names, print_json, print_table, progress_of, report_failures
 
 #: Columns of the table of estimates over all fields.
@@ -32,11 +33,11 @@ def measure(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     from hea_vision.batch import make_folder, run_batch, write_batch
     from hea_vision.io import find_inputs
     from hea_vision.io.labels import LABEL_SUFFIXES
-    from hea_vision.jobs import MeasureJob, read_job
+    from hea_vision.jobs import MeasureJob
     from hea_vision.measurement.field_totals import join_fields, totals_from_plain
     from hea_vision.measurement.measure_files import MEASURE_ROWS, MeasureWork, label_folder, note_companions
 
-    job = read_job(MeasureJob, config, flags)
+    job = read_settings(MeasureJob, config, flags)
     paths = find_inputs([label_folder(path) for path in inputs], LABEL_SUFFIXES)
     work = MeasureWork(job=job, out=out, names=file_names(paths))
     note_companions(work.names, make_folder(out))

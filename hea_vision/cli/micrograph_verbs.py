@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hea_sim.documents import write_atomic
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import file_names, print_json, print_table, progress_of, report_failures
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ def segment(inputs: Sequence[Path], out: Path, config: Path | None, flags: Mappi
     from hea_vision.batch import run_batch, write_batch
     from hea_vision.devices import checked_device
     from hea_vision.io import IMAGE_SUFFIXES, find_inputs, without_results
-    from hea_vision.jobs import SegmentJob, read_job
+    from hea_vision.jobs import SegmentJob
     from hea_vision.micrograph_work import SEGMENT_ROWS, MicrographWork, output_files
     from hea_vision.report.micrographs import render_micrographs
 
-    job = read_job(SegmentJob, config, flags)
+    job = read_settings(SegmentJob, config, flags)
     if job.device.startswith("cuda") and job.scheduler is None:
         checked_device(job.device)  # once and here, not once a file; the workers of a scheduler have cards of their own
     paths = without_results(find_inputs(inputs, IMAGE_SUFFIXES), out)

@@ -10,6 +10,7 @@ from typing import Any
 from hea_sim.documents import document, to_jsonable, versions, write_atomic
 from hea_sim.errors import InputError, MissingFileError, one_line_error
 from hea_sim.records import Pattern, PatternCall, Provenance
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import (
     file_names,
     print_json,
@@ -123,10 +124,9 @@ def classify(
     """Label patterns."""
     from hea_vision.batch import run_batch, write_batch
     from hea_vision.io import DETECTOR_SUFFIXES, PATTERN_SUFFIXES, find_inputs, without_results
-    from hea_vision.jobs import read_job
     from hea_vision.report.batch import render_patterns
 
-    job = read_job(ClassifyJob, config, flags)
+    job = read_settings(ClassifyJob, config, flags)
     suffixes = (*PATTERN_SUFFIXES, *(DETECTOR_SUFFIXES if job.calibration else ()))
     paths = without_results(find_inputs(inputs, suffixes), out)
     models = _model_sha256(job)
@@ -245,7 +245,7 @@ def pattern(structure: Path, out: Path, config: Path | None, flags: Mapping[str,
 
     from hea_sim.diffraction import powder_pattern
     from hea_vision.io import write_pattern
-    from hea_vision.jobs import PatternJob, read_job
+    from hea_vision.jobs import PatternJob
 
     if not structure.is_file():
         raise MissingFileError(f"{structure}: no such file; wanted a structure that ase reads")
@@ -253,7 +253,7 @@ def pattern(structure: Path, out: Path, config: Path | None, flags: Mapping[str,
         from hea_sim.diffraction.radiation import radiation
 
         radiation(None)
-    job = read_job(PatternJob, config, flags)
+    job = read_settings(PatternJob, config, flags)
     try:
         atoms = read(structure)
     except Exception as error:  # readers of many formats raise many kinds
@@ -270,9 +270,9 @@ def train_xrd(out: Path, config: Path | None, flags: Mapping[str, Any], json: bo
 
     from hea_vision.batch import make_folder
     from hea_vision.devices import checked_device
-    from hea_vision.jobs import TrainXrdJob, read_job
+    from hea_vision.jobs import TrainXrdJob
 
-    job = read_job(TrainXrdJob, config, flags)
+    job = read_settings(TrainXrdJob, config, flags)
     make_folder(out)
     from hea_vision.xrd.training import TrainingSettings, train_proposer  # torch takes seconds to load
 

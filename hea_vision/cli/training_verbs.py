@@ -8,8 +8,9 @@ from typing import Any
 
 from hea_sim.documents import document, write_atomic, write_json
 from hea_sim.records import Provenance
+from hea_sim.settings import read_settings
 from hea_vision.cli.printing import print_json, say
-from hea_vision.jobs import TrainSegmenterJob, TrainStrokesJob, read_job
+from hea_vision.jobs import TrainSegmenterJob, TrainStrokesJob
 
 
 def train_segmenter(out: Path, config: Path | None, flags: Mapping[str, Any], json: bool) -> int:
@@ -17,7 +18,7 @@ def train_segmenter(out: Path, config: Path | None, flags: Mapping[str, Any], js
     from hea_vision.batch import make_folder
     from hea_vision.segmentation.own_models import train_own
 
-    job = read_job(TrainSegmenterJob, config, flags)
+    job = read_settings(TrainSegmenterJob, config, flags)
     make_folder(out)
     made = train_own(out, job, say=say)
     row = {
@@ -41,7 +42,7 @@ def train_strokes(out: Path, config: Path | None, flags: Mapping[str, Any], json
     from hea_vision.batch import make_folder
     from hea_vision.segmentation.own_models import paint_own
 
-    job = read_job(TrainStrokesJob, config, flags)
+    job = read_settings(TrainStrokesJob, config, flags)
     make_folder(out)
     made = paint_own(out, job)
     row = {"model": made.folder.as_posix(), "classes": made.segmenter.classes}

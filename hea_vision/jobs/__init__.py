@@ -3,7 +3,6 @@
 from hea_vision.jobs.alloys import SampleJob
 from hea_vision.jobs.image import ImageJob
 from hea_vision.jobs.patterns import ClassifyJob, PatternJob, read_structures
-from hea_vision.jobs.reading import read_job
 from hea_vision.jobs.segment import MeasureJob, SegmentJob
 from hea_vision.jobs.training import TrainSegmenterJob, TrainStrokesJob, TrainXrdJob
 
@@ -17,6 +16,5 @@ __all__ = [
     "TrainSegmenterJob",
     "TrainStrokesJob",
     "TrainXrdJob",
-    "read_job",
     "read_structures",
 ]

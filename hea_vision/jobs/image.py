@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from hea_vision.campaign import StrictJob
+from hea_sim.settings import StrictSettings
 from hea_vision.jobs.keys import Seed
 
 
-class ImageJob(StrictJob):
+class ImageJob(StrictSettings):
     """Settings of `hea image`.
 
     `pixel_size_nm` has no default: a picture of atoms needs it, and any other carries it. `axis` is the direction of

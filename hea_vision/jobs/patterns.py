@@ -11,13 +11,13 @@ from hea_sim.alloy import parse_elements
 from hea_sim.crystals import Prototype, prototype, prototype_from_cif
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import InputError, MissingFileError, UnknownNameError, unknown_name
-from hea_vision.campaign import StrictJob
+from hea_sim.settings import StrictSettings
 from hea_vision.io._axes import checked_axis
 from hea_vision.jobs.keys import Workers
 from hea_vision.xrd.classify import DEFAULT_LABELLER, PATTERN_LABELLERS
 
 
-class ClassifyJob(StrictJob):
+class ClassifyJob(StrictSettings):
     """Settings of `hea classify`.
 
     `structures` are names of structure types and CIF files of your own; `scan` picks one of a file that holds several;
@@ -108,7 +108,7 @@ def _is_cif(name: str) -> bool:
     return name.lower().endswith((".cif", ".mcif"))
 
 
-class PatternJob(StrictJob):
+class PatternJob(StrictSettings):
     """Settings of `hea pattern`: a structure file to a powder pattern."""
 
     radiation: str

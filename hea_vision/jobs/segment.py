@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from hea_sim.errors import InputError, unknown_name
-from hea_vision.campaign import StrictJob
+from hea_sim.settings import StrictSettings
 from hea_vision.devices import DEFAULT_DEVICE
 from hea_vision.io.lengths import parse_length
 from hea_vision.jobs.keys import Device, PixelSize, Seed, Workers
 
 
-class SegmentJob(StrictJob):
+class SegmentJob(StrictSettings):
     """Settings of `hea segment`.
 
     `crop_px` is (top, left, height, width); `scale_bar` is the length that the picture writes at its own bar, such as
@@ -58,7 +58,7 @@ class SegmentJob(StrictJob):
         return self
 
 
-class MeasureJob(StrictJob):
+class MeasureJob(StrictSettings):
     """Settings of `hea measure`.
 
     `kind` says what the numbers of a label image are: `classes`, `grains` (a number a grain, 0 on boundaries) or

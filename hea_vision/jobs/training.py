@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import Field, field_validator, model_validator
 
 from hea_sim.errors import InputError, unknown_name
-from hea_vision.campaign import StrictJob
+from hea_sim.settings import ModelName, StrictSettings
 from hea_vision.devices import DEFAULT_DEVICE
-from hea_vision.jobs.keys import Device, ModelName, Seed
+from hea_vision.jobs.keys import Device, Seed
 
 
-class TrainXrdJob(StrictJob):
+class TrainXrdJob(StrictSettings):
     """Settings of `hea train xrd`; what is left out stands in `hea_vision.xrd.training.TrainingSettings`."""
 
     patterns: int | None = Field(default=None, ge=1)
@@ -27,7 +27,7 @@ class TrainXrdJob(StrictJob):
     device: Device = DEFAULT_DEVICE
 
 
-class TrainSegmenterJob(StrictJob):
+class TrainSegmenterJob(StrictSettings):
     """Settings of `hea train segmenter`.
 
     `images` and `labels` are folders of pictures and of label images with the same names; `virtual` is a kind of
@@ -81,7 +81,7 @@ class TrainSegmenterJob(StrictJob):
         return self
 
 
-class TrainStrokesJob(StrictJob):
+class TrainStrokesJob(StrictSettings):
     """Settings of `hea train strokes`.
 
     `images` are painted pictures and `strokes` their label images of the same names, 0 where nothing was painted;

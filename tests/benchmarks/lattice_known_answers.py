@@ -29,8 +29,9 @@ from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import sites_per_cell
 from hea_sim.observables.reweighting import Reweighting, reweight
 from hea_sim.observables.transitions import binder_crossing, find_transitions
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, CanonicalWalk, SemiGrandWalk
+from hea_sim.sampling.lattice_walks import CanonicalWalk, SemiGrandWalk
 from hea_sim.sampling.replica_exchange import ReplicaExchange
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 PUBLISHED = {
     "Ising 2-D": (2 / np.log(1 + np.sqrt(2)), 0.01),

@@ -37,7 +37,8 @@ from potential_common import (
 
 from hea_sim.errors import HEAError
 from hea_sim.mechanics import elastic_constants, relaxed_volume, vacancy_formation_energy
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3, read_structures
+from hea_sim.potentials.fitting.structures import read_structures
+from hea_sim.units import GPA_PER_EV_A3
 
 
 @dataclass(frozen=True, kw_only=True)

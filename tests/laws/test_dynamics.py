@@ -15,10 +15,11 @@ from hea_sim.errors import InputError, UnknownNameError
 from hea_sim.potentials.contract import AtomisticResult
 from hea_sim.potentials.environment import find_neighbours
 from hea_sim.potentials.zhou import zhou_eam
-from hea_sim.sampling.dynamics import BOLTZMANN_EV_PER_K, Dynamics, Ramp
+from hea_sim.sampling.dynamics import Dynamics, Ramp
 from hea_sim.sampling.dynamics_forces import ForceField
 from hea_sim.sampling.hybrid import Hybrid
 from hea_sim.sampling.thermostats import GPA, friction_and_noise, rescaling
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 EAM = zhou_eam(["Mo", "Ta", "W"])
 

@@ -9,7 +9,8 @@ from scipy import stats
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import lattice_points, neighbour_shells
 from hea_sim.sampling.lattice_kernels import DRAWS, _partner
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K, CanonicalWalk
+from hea_sim.sampling.lattice_walks import CanonicalWalk
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 SIZE = (2, 2, 1)  # 8 sites: neighbours wrap onto each other, and onto the site itself
 TEMPERATURE_K = 3000.0

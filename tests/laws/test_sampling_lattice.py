@@ -8,11 +8,11 @@ import pytest
 from hea_sim.lattice.shells import neighbour_table
 from hea_sim.sampling.class_walk import ClassWalk
 from hea_sim.sampling.lattice_walks import (
-    BOLTZMANN_EV_PER_K,
     CanonicalWalk,
     SemiGrandWalk,
     VarianceConstrainedWalk,
 )
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 from .test_monte_carlo import chi_square_p, random_model
 

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hea_sim.errors import InputError
-from hea_sim.observables.reweighting import BOLTZMANN_EV_PER_K, reweight, statistical_inefficiency
+from hea_sim.observables.reweighting import reweight, statistical_inefficiency
 from hea_sim.observables.transitions import (
     binder_crossing,
     binder_cumulant,
     find_transitions,
     heat_capacity_curve,
 )
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Coupling of the Ising cells, in eV, and the critical temperature of the infinite one (Onsager 1944).
 J_EV = 0.01

@@ -17,9 +17,10 @@ from hea_sim.errors import InputError
 from hea_sim.potentials.contract import SitePotential, SumModel
 from hea_sim.potentials.environment import find_neighbours
 from hea_sim.potentials.zbl import ZBLModel
-from hea_sim.sampling.atom_exchange import BOLTZMANN_EV_PER_K, AtomExchange, AtomReplacement
+from hea_sim.sampling.atom_exchange import AtomExchange, AtomReplacement
 from hea_sim.sampling.local_energies import SiteEnergies, WholeEnergies, local_energies, places_within
 from hea_sim.sampling.wave_kernels import wave_numbers
+from hea_sim.units import BOLTZMANN_EV_PER_K
 from tests.sim.mtp_systems import alloy, cluster, potential
 from tests.sim.pair_double import EmbeddedPairs
 

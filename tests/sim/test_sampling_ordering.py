@@ -6,8 +6,8 @@ import pytest
 from hea_sim.forecasting import forecast, ordering_note
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.records import Estimate
-from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K
 from hea_sim.sampling.ordering import scan_ordering
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Transition of the Ising model on bcc in units of J / k: Butera and Comi 2000, doi:10.1103/PhysRevB.62.14837.
 ISING_BCC = 6.3544

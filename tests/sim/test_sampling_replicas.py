@@ -68,7 +68,7 @@ def test_replicas_have_the_mean_energies_of_exact_enumeration():
     from itertools import combinations
 
     from hea_sim.lattice.shells import neighbour_table
-    from hea_sim.sampling.lattice_walks import BOLTZMANN_EV_PER_K
+    from hea_sim.units import BOLTZMANN_EV_PER_K
 
     model, size, temperatures = random_model(8, shells=1, n=2, lattice="A_h"), (8, 4, 1), np.array([600.0, 1500.0])
     j = float(model.pair_energy_eV[0, 0, 1])

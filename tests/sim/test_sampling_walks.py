@@ -12,7 +12,6 @@ from hea_sim.sampling.class_layout import class_layout
 from hea_sim.sampling.class_walk import ClassWalk
 from hea_sim.sampling.lattice_kernels import exchange_loop
 from hea_sim.sampling.lattice_walks import (
-    BOLTZMANN_EV_PER_K,
     CanonicalWalk,
     SemiGrandWalk,
     VarianceConstrainedWalk,
@@ -20,6 +19,7 @@ from hea_sim.sampling.lattice_walks import (
 from hea_sim.sampling.random_streams import random_bits, uniform
 from hea_sim.sampling.replica_exchange import ReplicaExchange
 from hea_sim.sampling.wang_landau import WangLandau
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 from ..laws.test_monte_carlo import all_states, random_model
 
@@ -242,7 +242,7 @@ def test_wang_landau_seeks_its_range(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature_K": -5.0}, "temperature_K: got -5.0, wanted a number above zero"),
+        ({"temperature_K": -5.0}, "temperature -5.0 K; wanted a positive number below"),
         ({"temperature_K": float("nan")}, "temperature_K"),
         ({"start": "NbFe"}, "has no Fe; it knows"),
         ({"start": np.zeros(5, int)}, r"wanted whole numbers \(32,\)"),

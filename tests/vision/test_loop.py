@@ -13,7 +13,8 @@ import tifffile
 import hea_vision as hv
 from hea_sim.errors import InputError, MissingFileError
 from hea_sim.microscopy import Population, SemInstrument, draw_precipitates, photograph
-from hea_vision.campaign import Campaign, load_job
+from hea_sim.settings import check_settings
+from hea_vision.campaign import Campaign
 
 HEAD = """
 name = "test"
@@ -191,9 +192,9 @@ def test_a_wrong_campaign_names_the_key(change: dict[str, object], says: str) ->
         "equilibration_temperature_K": 1.0,
         "measurement_temperature_K": 1.0,
     }
-    load_job(Campaign, good, "campaign.toml")
+    check_settings(Campaign, good, "campaign.toml")
     with pytest.raises(InputError, match=says):
-        load_job(Campaign, {**good, **change}, "campaign.toml")
+        check_settings(Campaign, {**good, **change}, "campaign.toml")
 
 
 def test_missing_folder_and_file(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import hea_vision as hv
 from hea_sim.errors import InputError, MissingFileError, UnknownNameError
 from hea_sim.potentials.eam_files import write_setfl
 from hea_sim.potentials.zhou import zhou_tables
-from hea_vision.campaign import Campaign, load_job, read_campaign
+from hea_sim.settings import check_settings
+from hea_vision.campaign import Campaign, read_campaign
 from hea_vision.cli import main
 from hea_vision.loop import LoopResult, campaign_potential, predict
 from hea_vision.report.text import format_estimate
@@ -117,7 +118,7 @@ def test_run_toml_repeats_the_choice(out: tuple[LoopResult, Path], folder: Path)
 def settings(**change: object) -> Campaign:
     good = {"name": "x", "alloy": "NbMoTa", "processing": "p"}
     kelvin = {"equilibration_temperature_K": 1500.0, "measurement_temperature_K": 298.0}
-    return load_job(Campaign, {**good, **kelvin, **change}, "campaign.toml")
+    return check_settings(Campaign, {**good, **kelvin, **change}, "campaign.toml")
 
 
 def test_a_missing_element_stops_the_loop_before_it_begins(folder: Path, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import numpy as np
 from hea_sim.errors import InputError, MissingFileError
 from hea_sim.lattice.fit import FitCell
 from hea_sim.lattice.shells import lattice_points
+from hea_sim.units import GPA_PER_EV_A3
 
 ELEMENTS = ("Nb", "Mo", "Ta", "W")
 #: Bulk energies (eV/atom) of the same DFT set, to which energies are referred.
 BULK_ENERGY_EV = {"Nb": -10.09499, "Mo": -10.84830, "Ta": -11.85294, "W": -12.96030}
 #: Bulk moduli (GPa) from the elastic frames of the same set, (C11 + 2 C12) / 3.
 BULK_MODULUS_GPA = {"Nb": 175.8, "Mo": 264.5, "Ta": 195.3, "W": 305.0}
-EV_PER_A3_IN_GPA = 160.21766208
 
 #: A relaxed frame: its largest force (eV/A), pressure (GPa) and displacement from the bcc site (A).
 MAX_FORCE, MAX_PRESSURE, MAX_DISPLACEMENT = 0.15, 2.0, 0.25
@@ -94,7 +94,7 @@ def corrected_energy_and_volume(frame: LatticeFrame) -> tuple[float, float]:
     volume = atoms.get_volume() / len(atoms)
     bulk = float(np.mean([BULK_MODULUS_GPA[s] for s in symbols]))
     reference = float(np.mean([BULK_ENERGY_EV[s] for s in symbols]))
-    work = frame.pressure_GPa**2 * volume / (2 * bulk) / EV_PER_A3_IN_GPA
+    work = frame.pressure_GPa**2 * volume / (2 * bulk) / GPA_PER_EV_A3
     return atoms.get_potential_energy() / len(atoms) - reference - work, volume * (1 + frame.pressure_GPa / bulk)
 
 
@@ -134,12 +134,12 @@ def relaxed_cells(frames: Sequence[Any]) -> tuple[list[FitCell], dict[str, int]]
 
 
 def _pressure_GPa(atoms: Any) -> float:
-    return float(-atoms.get_stress()[:3].mean() * EV_PER_A3_IN_GPA)
+    return float(-atoms.get_stress()[:3].mean() * GPA_PER_EV_A3)
 
 
 def _shear_GPa(atoms: Any) -> float:
     """Give the largest stress beside the pressure."""
-    stress = atoms.get_stress() * EV_PER_A3_IN_GPA
+    stress = atoms.get_stress() * GPA_PER_EV_A3
     return float(max(np.ptp(stress[:3]), np.abs(stress[3:]).max()))
 
 

@@ -35,6 +35,7 @@ from hea_sim.lattice.recipes.dft_frames import ELEMENTS, read_frames, relaxed_ce
 from hea_sim.lattice.recipes.teacher import cell_atoms, load_teacher
 from hea_sim.lattice.shells import lattice_points
 from hea_sim.registry.cards import Score
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 FILE = "shells-7net-0.npz"
 SEED = 11
@@ -44,7 +45,6 @@ SETS: tuple[tuple[int, ...], ...] = ((1,), (1, 2), (1, 2, 3), (1, 2, 3, 5))
 VOLUME_A3 = np.array([18.3, 15.9, 18.3, 16.2])
 #: Arrangements of the DFT set labelled by the teacher, for each binary.
 PER_BINARY = 40
-BOLTZMANN_EV_PER_K = 8.617333262e-5
 SWEEPS = 150
 
 

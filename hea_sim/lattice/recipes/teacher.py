@@ -17,10 +17,10 @@ from hea_sim.errors import InputError
 from hea_sim.lattice.recipes.designs import SIZE, CellDesign
 from hea_sim.lattice.shells import lattice_points
 from hea_sim.potentials.universal import UniversalPotential, universal_potential
+from hea_sim.units import GPA_PER_EV_A3
 
 #: Volumes of the three single points, relative to the guessed volume of the cell.
 STRAINS = np.array([0.96, 1.0, 1.04])
-EV_PER_A3_IN_GPA = 160.21766208
 
 
 def load_teacher(name: str) -> UniversalPotential:
@@ -55,7 +55,7 @@ def label_designs(
             atoms.calc = calculator
             labels["volume_A3"][k, v] = guess * strain
             labels["energy_eV"][k, v] = atoms.get_potential_energy() / len(atoms)
-            labels["pressure_GPa"][k, v] = -atoms.get_stress()[:3].mean() * EV_PER_A3_IN_GPA
+            labels["pressure_GPa"][k, v] = -atoms.get_stress()[:3].mean() * GPA_PER_EV_A3
         if done % every == 0 or done == len(wanted):
             stream = io.BytesIO()
             np.savez_compressed(stream, allow_pickle=False, **labels)
@@ -111,6 +111,6 @@ def equation_of_state(volume_A3: np.ndarray, energy_eV: np.ndarray) -> tuple[np.
         v0 = (centre + scale * t0) ** -1.5
         # d2E/dV2 at V0 is 2 c2 (dt/dV)^2 with dx/dV = -2/3 V^(-5/3).
         slope = (2 / 3) * v0 ** (-5 / 3) / scale
-        rows.append((c0 - c1**2 / (4 * c2), v0, v0 * 2 * c2 * slope**2 * EV_PER_A3_IN_GPA))
+        rows.append((c0 - c1**2 / (4 * c2), v0, v0 * 2 * c2 * slope**2 * GPA_PER_EV_A3))
     e0, v0, bulk = np.array(rows).T
     return e0, v0, bulk

@@ -34,7 +34,6 @@ _NAMES = {
     "read_fit_job": "job",
     "read_fitted": "families",
     "read_structures": "structures",
-    "save_figure": "figures",
     "search_settings": "selection",
 }
 __all__ = sorted(_NAMES)

@@ -12,7 +12,8 @@ import numpy as np
 from hea_sim.errors import InputError
 from hea_sim.potentials.fitting.audit_labels import Finding, label_findings
 from hea_sim.potentials.fitting.fingerprints import SAME, environments, fingerprints_in, lowest_equal, near_pairs
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3, TrainingStructure
+from hea_sim.potentials.fitting.structures import TrainingStructure
+from hea_sim.units import GPA_PER_EV_A3
 
 #: Two labels of one structure that differ by more than this contradict each other, in eV per atom.
 CONFLICT_EV = 2e-3

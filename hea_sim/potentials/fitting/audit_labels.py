@@ -16,7 +16,8 @@ from typing import Literal
 
 import numpy as np
 
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3, TrainingStructure
+from hea_sim.potentials.fitting.structures import TrainingStructure
+from hea_sim.units import GPA_PER_EV_A3
 
 #: A group whose energies lie further than this from what its composition says has another reference, in eV/atom.
 REFERENCE_EV = 1.0

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hea_sim.column_figures import ACCENT, INK, PALE, STYLE
 from hea_sim.potentials.fitting.audit_labels import composition_residuals
 from hea_sim.potentials.fitting.scores import ErrorRow, Predictions
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3
+from hea_sim.units import GPA_PER_EV_A3
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_INK, _TRAIN, _TEST = "#22262b", "#8fa3b5", "#b5432e"
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 6.5,
-    "pdf.fonttype": 42,
-    "svg.fonttype": "none",
-}
 _MOST_POINTS = 20000
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure at 300 dots per inch; the ending says the kind of file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=300)
-    return path
 
 
 def parity_figure(sets: Mapping[str, Predictions]) -> Figure:
@@ -54,7 +27,7 @@ def parity_figure(sets: Mapping[str, Predictions]) -> Figure:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         has_stress = any(s is not None for p in sets.values() for s in p.stresses_eV_per_A3)
         count = 3 if has_stress else 2
         figure = Figure(figsize=(2.35 * count, 2.45), layout="constrained")
@@ -78,10 +51,10 @@ def _parity(
     every = np.concatenate([np.concatenate(pair) for pair in sets.values()])
     low, high = float(every.min()), float(every.max())
     margin = 0.04 * max(high - low, 1e-6)
-    axes.plot([low - margin, high + margin], [low - margin, high + margin], color=_INK, linewidth=0.6, zorder=3)
+    axes.plot([low - margin, high + margin], [low - margin, high + margin], color=INK, linewidth=0.6, zorder=3)
     for name, (truth, predicted) in sets.items():
         shown = slice(None, None, max(1, len(truth) // _MOST_POINTS))
-        color = _TEST if name == "test" else _TRAIN
+        color = ACCENT if name == "test" else PALE
         rmse = factor * float(np.sqrt(np.square(predicted - truth).mean()))
         label = f"{name}: {rmse:.3g} {error_unit}"
         axes.plot(
@@ -124,17 +97,17 @@ def group_figure(rows: Sequence[ErrorRow]) -> Figure:
     from matplotlib.figure import Figure
 
     groups = sorted((r for r in rows if r.group != "all"), key=lambda r: r.energy_mae_meV_per_atom) or list(rows)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.7, 0.55 + 0.15 * max(len(groups), 4)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         place = np.arange(len(groups))
         moving = [r.force_mae_moving_eV_per_A for r in groups]
-        left.barh(place, [r.energy_mae_meV_per_atom for r in groups], height=0.65, color=_TRAIN)
-        right.barh(place, [m or 0.0 for m in moving], height=0.65, color=_TRAIN)
-        right.plot([r.force_mae_eV_per_A for r in groups], place, "|", color=_TEST, markersize=6)
+        left.barh(place, [r.energy_mae_meV_per_atom for r in groups], height=0.65, color=PALE)
+        right.barh(place, [m or 0.0 for m in moving], height=0.65, color=PALE)
+        right.plot([r.force_mae_eV_per_A for r in groups], place, "|", color=ACCENT, markersize=6)
         for y, value in zip(place, moving, strict=True):
             if value is None:
-                right.text(0.0, y, " no forces", va="center", fontsize=6, color=_INK)
+                right.text(0.0, y, " no forces", va="center", fontsize=6, color=INK)
         left.set_yticks(place, [f"{r.group} ({r.n_structures})" for r in groups])
         left.set_xlabel("energy MAE (meV/atom)")
         right.set_xlabel("force MAE (eV/Å)\nline: with frames at rest")
@@ -151,7 +124,7 @@ def learning_figure(records: Sequence[Mapping[str, float]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.7, 2.2), layout="constrained")
         size = [r["n_structures"] for r in records]
         for axes, key, label in zip(
@@ -160,7 +133,7 @@ def learning_figure(records: Sequence[Mapping[str, float]]) -> Figure:
             ("energy RMSE (meV/atom)", "force RMSE (eV/Å)"),
             strict=True,
         ):
-            for name, color in (("train", _TRAIN), ("test", _TEST)):
+            for name, color in (("train", PALE), ("test", ACCENT)):
                 axes.plot(size, [r[f"{name}_{key}"] for r in records], "o-", color=color, markersize=3, linewidth=0.9)
                 axes.annotate(
                     name, (size[-1], records[-1][f"{name}_{key}"]), xytext=(4, 0), textcoords="offset points",

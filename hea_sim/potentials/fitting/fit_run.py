@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hea_sim.documents import document, read_json, sha256_of, versions, write_atomic, write_csv, write_json
+from hea_sim.documents import document, read_json, sha256_of, versions, write_csv, write_json
 from hea_sim.errors import InputError
 from hea_sim.potentials.contract import SitePotential
 from hea_sim.potentials.fitting.audit import Audit, audit_structures, without
@@ -22,6 +22,7 @@ from hea_sim.potentials.fitting.scores import ERROR_COLUMNS, ErrorRow, Predictio
 from hea_sim.potentials.fitting.stages import Fitted, fit_model
 from hea_sim.potentials.fitting.structures import TrainingStructure, read_structures
 from hea_sim.records import Provenance
+from hea_sim.settings import claim_folder
 
 #: Folder of the model, below that of the run.
 MODEL_FOLDER = "model"
@@ -51,7 +52,7 @@ def fit_potential(
     InputError where the folder holds another run, or the audit finds errors that the job does not accept.
     """
     folder = Path(out)
-    _claim(job, folder)
+    claim_folder(job, folder)
     if (folder / "results.json").is_file():
         return _finished(folder)
     train, test = _read(job.train), _read(job.test)
@@ -133,25 +134,6 @@ def _read(files: Sequence[str]) -> list[TrainingStructure]:
     return [structure for file in files for structure in read_structures(file)]
 
 
-def _claim(job: FitPotentialJob, folder: Path) -> None:
-    """Write run.toml, or refuse a folder that holds another run."""
-    import tomli_w
-
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name another with --out")
-    text = tomli_w.dumps(_plain(job.model_dump(exclude_none=True)))
-    path = folder / "run.toml"
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{folder} holds a run with other settings (run.toml); name another folder, or remove it")
-    write_atomic(path, text)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
-
-
 def _finished(folder: Path) -> FittedPotential:
     results = read_json(folder / "results.json")["results"][0]
     errors = {name: [ErrorRow(**row) for row in rows] for name, rows in results["errors"].items()}
@@ -205,7 +187,8 @@ def _draw(
     folder: Path, predictions: Mapping[str, Predictions], errors: Mapping[str, Sequence[ErrorRow]],
     curve: Sequence[Mapping[str, float]],
 ) -> None:  # fmt: skip
-    from hea_sim.potentials.fitting.figures import group_figure, learning_figure, parity_figure, save_figure
+    from hea_sim.column_figures import save_figure
+    from hea_sim.potentials.fitting.figures import group_figure, learning_figure, parity_figure
 
     made = {"parity": parity_figure(predictions), "groups": group_figure(errors.get("test", errors["train"]))}
     if len(curve) > 1:

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hea_sim.errors import InputError
 from hea_sim.potentials.fitting.weights import Tolerance, Weights
-from hea_sim.settings import StrictSettings, read_settings
+from hea_sim.settings import ModelName, StrictSettings, read_settings
 
 
 def _positive(value: Any) -> Any:
@@ -93,7 +93,7 @@ class FitPotentialJob(StrictSettings):
     nuclei, which fades out between these two distances.
     """
 
-    name: str = "own-potential"
+    name: ModelName = "own-potential"
     family: Literal["snap", "mtp"] = "snap"
     train: tuple[str, ...] = Field(min_length=1)
     test: tuple[str, ...] = ()
@@ -117,13 +117,6 @@ class FitPotentialJob(StrictSettings):
     data_licence: str = "not stated"
     data_citation: str = ""
     licence: str = "GPL-3.0-or-later"
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_plain(cls, value: str) -> str:
-        if not value or not all(c.islower() or c.isdigit() or c == "-" for c in value) or value[0] == "-":
-            raise InputError(f"name '{value}'; wanted small letters, digits and hyphens, such as 'nbmotaw-snap'")
-        return value
 
     @field_validator("train", "test", mode="before")
     @classmethod

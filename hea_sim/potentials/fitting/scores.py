@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3, TrainingStructure
+from hea_sim.potentials.fitting.structures import TrainingStructure
+from hea_sim.units import GPA_PER_EV_A3
 
 _ATOMS_AT_ONCE = 2000
 VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])

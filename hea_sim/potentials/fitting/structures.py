@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Forces below this count as zero, in eV/A: DFT codes print some 1e-8 where symmetry gives none.
 ZERO_FORCE_EV_PER_A = 1e-6
-#: 1 eV/A^3 in GPa.
-GPA_PER_EV_A3 = 160.21766208
 
 _ENERGY = ("energy", "Energy", "REF_energy", "ref_energy", "dft_energy", "free_energy", "energy_dft")
 _FORCES = ("forces", "force", "REF_forces", "ref_forces", "dft_forces", "dft_force", "forces_dft")

@@ -9,7 +9,7 @@ import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.potentials.fitting.rows import Block, Rows
-from hea_sim.potentials.fitting.structures import GPA_PER_EV_A3
+from hea_sim.units import GPA_PER_EV_A3
 
 #: Tolerances of `auto` stay within this factor of those of all groups together.
 _FACTOR = 4.0
