@@ -17,7 +17,7 @@ HOTTEST_K = 1e6
 def check_temperature(temperature_K: float) -> float:
     """Give a temperature that is positive and finite, or say that it is not."""
     if not 0 < temperature_K < HOTTEST_K:
-        raise InputError(f"temperature {temperature_K} K; wanted a positive number below {HOTTEST_K:g}")
+        raise InputError(f"temperature_K is {temperature_K}; wanted a positive number below {HOTTEST_K:g}")
     return float(temperature_K)
 
 

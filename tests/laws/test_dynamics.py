@@ -342,6 +342,57 @@ def test_species_and_places_under_chemical_potentials_as_exact_sums_say():
     assert 0 < kinetic < 10 * T
 
 
+@dataclass
+class Bonded(Analytic):
+    """Springs between all pairs of atoms: moving all alike costs nothing."""
+
+    places: np.ndarray
+    stiffness: float = 3.0
+    elements: tuple[str, ...] = ("Al", "W")
+
+    def one(self, atoms: Atoms) -> AtomisticResult:
+        away = atoms.positions - self.places
+        apart = away[:, None] - away[None]
+        return answer(0.25 * self.stiffness * (apart**2).sum(), -self.stiffness * apart.sum(1))
+
+
+@pytest.mark.parametrize("start", ["drawn", "given at rest as a whole"])
+def test_replaced_atoms_under_rescaling_move_as_the_canonical_ensemble_says(start):
+    """Replacements change the total momentum, so it must be as warm as the rest: 3 N degrees of freedom."""
+    model, n, T = Bonded(np.array([[0.0, 0, 0], [5, 0, 0], [0, 5, 0]])), 3, 900.0
+    kT = BOLTZMANN_EV_PER_K * T
+    atoms = Atoms("WAlW", positions=model.places)
+    if start != "drawn":
+        atoms.set_momenta([[1.0, 0, 0], [0.0, 1, 0], [-1.0, -1, 0]])
+    run = Hybrid(atoms, model, T, np.random.default_rng(11), ensemble="bussi", thermostat_fs=15.0, timestep_fs=4.0,
+                 steps_per_cycle=12, trials_per_cycle=3, chemical_potentials_eV={"Al": 0.0, "W": 0.0})  # fmt: skip
+    whole, inner, warm = [], [], []
+    for _ in range(1200):
+        run.advance(2)
+        moves = run.dynamics
+        total, kinetic = moves.momenta.sum(0), moves.kinetic_eV()[0]
+        whole.append((total**2).sum() / (2 * moves.masses.sum()))
+        inner.append(kinetic - whole[-1])
+        warm.append(run.observe()["kinetic_temperature_K"])
+    inner, whole = np.array(inner)[50::4], np.array(whole)[50::4]
+    everything = inner + whole
+    assert stats.kstest(inner, stats.gamma(1.5 * n - 1.5, scale=kT).cdf).pvalue > 1e-3
+    assert stats.kstest(everything, stats.gamma(1.5 * n, scale=kT).cdf).pvalue > 1e-3
+    assert stats.kstest(everything, stats.gamma(1.5 * n - 1.5, scale=kT).cdf).pvalue < 1e-6
+    # The total momentum forgets slowly: the masses of replaced atoms are all that changes its share.
+    assert whole.mean() == pytest.approx(1.5 * kT, rel=0.3)
+    assert np.mean(warm) == pytest.approx(T, rel=0.1)
+
+
+def test_exchanged_atoms_under_rescaling_keep_the_total_momentum_and_its_count():
+    run = Hybrid(alloy(), EAM, 700, np.random.default_rng(3), ensemble="bussi", thermostat_fs=20.0, steps_per_cycle=5)
+    run.advance(4)
+    assert np.abs(run.dynamics.momenta.sum(0)).max() < 1e-9 * np.abs(run.dynamics.momenta).sum()
+    kinetic = run.dynamics.kinetic_eV()[0]
+    expected = 2 * kinetic / ((3 * 54 - 3) * BOLTZMANN_EV_PER_K)
+    assert run.observe()["kinetic_temperature_K"] == pytest.approx(expected, rel=1e-12)
+
+
 def test_atoms_that_trade_places_take_their_momenta_along():
     run = Dynamics(alloy(), EAM, 800, np.random.default_rng(0))
     first, second = int(np.flatnonzero(run.numbers == 42)[0]), int(np.flatnonzero(run.numbers == 74)[0])
@@ -387,7 +438,7 @@ def fixed() -> Atoms:
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"temperature_K": -1.0}, "temperature -1.0 K"),
+        ({"temperature_K": -1.0}, "temperature_K is -1.0"),
         ({"temperature_K": [300.0, 400.0]}, "2 temperatures for 1 systems"),
         ({"timestep_fs": 0.0}, "timestep_fs 0.0"),
         ({"pressure_GPa": np.inf}, "pressure_GPa inf"),

@@ -284,7 +284,7 @@ def test_a_state_of_another_walk_is_refused():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"temperature_K": -5.0}, "temperature -5.0 K"),
+        ({"temperature_K": -5.0}, "temperature_K is -5.0"),
         ({"temperature_K": np.nan}, "temperature nan K"),
         ({"trials_per_step": 0}, "0 trials a step"),
         ({"near_share": 0.5}, "near_A None"),

@@ -242,7 +242,7 @@ def test_wang_landau_seeks_its_range(model):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"temperature_K": -5.0}, "temperature -5.0 K; wanted a positive number below"),
+        ({"temperature_K": -5.0}, "temperature_K is -5.0; wanted a positive number below"),
         ({"temperature_K": float("nan")}, "temperature_K"),
         ({"start": "NbFe"}, "has no Fe; it knows"),
         ({"start": np.zeros(5, int)}, r"wanted whole numbers \(32,\)"),
