@@ -285,7 +285,7 @@ def test_a_state_of_another_walk_is_refused():
     ("change", "text"),
     [
         ({"temperature_K": -5.0}, "temperature_K is -5.0"),
-        ({"temperature_K": np.nan}, "temperature nan K"),
+        ({"temperature_K": np.nan}, "temperature_K is nan"),
         ({"trials_per_step": 0}, "0 trials a step"),
         ({"near_share": 0.5}, "near_A None"),
         ({"near_share": 0.5, "near_A": 1.0}, "no neighbour within"),
