@@ -16,11 +16,15 @@ _NAMES = {
     "list_models": "registry.cards",
     "load_lattice_model": "lattice.pairs",
     "load_potential": "potentials.loading",
+    "load_predictor": "properties.predictor",
     "powder_lines": "diffraction.powder",
     "powder_pattern": "diffraction.powder",
     "prototype_from_cif": "crystals",
+    "second_opinions": "properties.second_opinions.opinions",
     "site_compositions": "crystals",
-    "suggest_next": "properties.suggest",
+    "solution_strength": "properties.strengthening.strength",
+    "suggest": "properties.design.suggestion",
+    "suggest_neighbours": "properties.design.neighbours",
     "virtual_micrograph": "microscopy.virtual",
 }
 __all__ = sorted(_NAMES)

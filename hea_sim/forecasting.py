@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from hea_sim.lattice.pairs import PairModel
     from hea_sim.mechanics.alloy import AlloyMechanics
     from hea_sim.potentials.choice import ChosenPotential, PotentialRecord
+    from hea_sim.properties.contract import AlloyPrediction, PropertyPredictor
     from hea_sim.properties.rules import CompositionOpinion
     from hea_sim.sampling.ordering import OrderingScan
 
@@ -35,6 +37,8 @@ ORDERED_ABOVE = 0.3
 STRUCTURE_CHANGE_OF_VOLUME = 0.01
 #: A model whose error on differences between arrangements exceeds this share of their spread predicts no order.
 UNRELIABLE_ABOVE = 0.5
+#: Probability that sets of phases hold the truth.
+SET_LEVEL = 0.99
 #: Arrangements that are relaxed with a potential.
 RELAXED_CELLS = 3
 
@@ -43,10 +47,12 @@ RELAXED_CELLS = 3
 class Forecast:
     """Hold what is expected of one alloy at the temperature of measurement.
 
-    `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the rules; `volume_A3` per atom with
+    `phase_sets` are alternative assemblages of fundamental lattices at 99 %, from the `prediction` that known alloys
+    allow, where this one lies among them, else from the rules; `volume_A3` per atom with
     the model's own std, for atoms on `volume_lattice` (empty: averaged over structures); `order_sets` what the
     simulated cell shows, both kinds where its model cannot tell, empty without a simulation; `ordering` where it would
-    order on cooling. Where a `potential` was
+    order on cooling. `several_unresolved` tells that the sets may hold several phases whose names are not known;
+    `doubts` say why the phases cannot be trusted. Where a `potential` was
     used, `mechanics` holds what it makes of small relaxed cells, whose volume is then `volume_A3`, and
     `compared_volumes_A3` what was expected without it, by source.
     """
@@ -66,6 +72,9 @@ class Forecast:
     mechanics: AlloyMechanics | None = None
     compared_volumes_A3: Mapping[str, Estimate] = field(default_factory=dict)
     ordering: OrderingScan | None = None
+    prediction: AlloyPrediction | None = None
+    several_unresolved: bool = False
+    doubts: Sequence[str] = ()
 
     @classmethod
     def of(cls, simulation: Simulation) -> Forecast:
@@ -76,8 +85,7 @@ class Forecast:
         order = sublattice_order(simulation)
         return cls(
             alloy=simulation.alloy,
-            phase_sets=opinion.phase_sets,
-            phase_source="hea-bench rules",
+            **_phases_by_rules(opinion),
             volume_A3=_per_atom(simulation.lattice_A, simulation.lattice),
             volume_source=f"simulated cell, {simulation.model}",
             volume_lattice=simulation.lattice,
@@ -159,6 +167,40 @@ def forecast(
     return expected
 
 
+def _phases_by_rules(opinion: CompositionOpinion) -> dict[str, Any]:
+    return {
+        "phase_sets": opinion.phase_sets,
+        "phase_source": "hea-bench rules",
+        "several_unresolved": opinion.multi_unresolved,
+        "doubts": tuple(opinion.domain["reasons"]),
+    }
+
+
+def with_prediction(
+    expected: Forecast, predictor: PropertyPredictor, *, processing: str, temperature_K: float
+) -> Forecast:
+    """Add what known alloys allow to predict; in their domain the phases are then theirs, at 99 %.
+
+    `processing` is one of `hea_sim.properties.contract.PROCESSINGS`, `temperature_K` that of the properties.
+    """
+    from hea_sim.properties.rules import LATTICES
+
+    ask = partial(predictor.predict, [expected.alloy], processing=processing, temperature_K=temperature_K)
+    (shown,) = ask()
+    if not shown.in_domain:
+        return replace(expected, prediction=shown)
+    (sure,) = ask(level=SET_LEVEL)
+    names = sure.structure.prediction_set if sure.structure else ()
+    return replace(
+        expected,
+        prediction=shown,
+        phase_sets=[list(LATTICES[name]) for name in names],
+        phase_source="known alloys",
+        several_unresolved="multi" in names,
+        doubts=(),
+    )
+
+
 def _without_simulation(composition: Composition, model: PairModel | None, measured_at_K: float) -> Forecast:
     """Expect what the rules say, and the volume of a random alloy."""
     from hea_sim.lattice import predict_lattice_parameter
@@ -180,8 +222,7 @@ def _without_simulation(composition: Composition, model: PairModel | None, measu
         source = f"random alloy, {model.name}"
     return Forecast(
         alloy=composition.formula,
-        phase_sets=opinion.phase_sets,
-        phase_source="hea-bench rules",
+        **_phases_by_rules(opinion),
         volume_A3=volume,
         volume_source=source,
         volume_lattice=model.lattice if model else "",

@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -128,11 +128,47 @@ def _for_toml(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def claim_folder(settings: BaseModel, folder: Path) -> None:
-    """Write the settings of a run into its folder, or refuse a folder that holds a run with others."""
+def claim_folder(settings: BaseModel, folder: Path, *, free: Collection[str] = ()) -> None:
+    """Write the settings of a run into its folder, or refuse a folder that holds a run with others.
+
+    Keys that are `free` change no result and may differ. The error names the first setting that does.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; name another with --out")
     text, path = settings_text(settings), folder / RUN_FILE
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{folder} holds a run with other settings ({RUN_FILE}); name another folder, or remove it")
+    before = kept_settings(folder)
+    if before is not None:
+        was, now = (_flat(_without(free, kept)) for kept in (before, tomllib.loads(text)))
+        changed = [key for key in (*now, *was) if was.get(key) != now.get(key)]
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"{folder} holds a run with other settings: {key} was {was.get(key, 'left out')!r}, is"
+                f" {now.get(key, 'left out')!r}; name another --out folder, or remove it"
+            )
+        if path.read_text(encoding="utf-8") == text:
+            return
     write_atomic(path, text)
+
+
+def kept_settings(folder: Path) -> dict[str, Any] | None:
+    """Read the settings that a run has left in its folder; None where there are none."""
+    path = folder / RUN_FILE
+    if not path.is_file():
+        return None
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not the settings of a run ({error}); name another --out folder") from error
+
+
+def _without(free: Collection[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in free}
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name nested settings by their path."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

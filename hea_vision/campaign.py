@@ -16,6 +16,7 @@ from hea_sim.alloy import Composition, parse_elements
 from hea_sim.diffraction.radiation import radiation as get_radiation
 from hea_sim.errors import InputError, MissingFileError
 from hea_sim.potentials.choice import RECOMMENDED_ONE, potential_files
+from hea_sim.properties.design.target import DesignTarget
 from hea_sim.settings import StrictSettings, read_settings
 from hea_vision.io._axes import checked_axis
 from hea_vision.xrd.classify import DEFAULT_LABELLER
@@ -110,6 +111,15 @@ class StructureEntry(StrictSettings):
     relative_std_percent: float = Field(gt=0)
 
 
+class PropertyEntry(StrictSettings):
+    """Name one measured property with the standard deviation of its mean, and the temperature of the test."""
+
+    name: Literal["hardness_HV", "yield_strength_MPa"]
+    value: float = Field(gt=0)
+    std: float = Field(gt=0)
+    temperature_K: float = Field(gt=0)
+
+
 class Campaign(StrictSettings):
     """Describe one specimen and its evidence.
 
@@ -117,7 +127,8 @@ class Campaign(StrictSettings):
     own forward models, whose agreement is assumed. `potential` relaxes cells of the alloy: "recommended" takes the
     shipped one that is recommended for its elements, where there is one, "none" leaves it out; else a name, a model
     folder or a published file, relative to that of the campaign. `potential_species` are the elements in the order in
-    which an .mtp file numbers them.
+    which an .mtp file numbers them. `target` is what the next alloys shall be; without one, those are suggested whose
+    structure is least certain. `thermodynamics` is a TDB file, `grain_size_um` counts in the theory of strength.
     """
 
     name: str
@@ -132,6 +143,10 @@ class Campaign(StrictSettings):
     composition: tuple[CompositionEntry, ...] = ()
     eds: tuple[EdsEntry, ...] = ()
     structure: tuple[StructureEntry, ...] = ()
+    measured: tuple[PropertyEntry, ...] = ()
+    target: DesignTarget | None = None
+    thermodynamics: str | None = None
+    grain_size_um: float | None = Field(default=None, gt=0)
     pattern_labeller: str = DEFAULT_LABELLER
     segmenter: str = "classical"
     potential: str = RECOMMENDED_ONE
@@ -175,7 +190,8 @@ class Campaign(StrictSettings):
         calibrations = dict.fromkeys(e.calibration for e in self.pattern if e.calibration)
         eds = dict.fromkeys(file for e in self.eds for file in e.files)
         potential = (path.as_posix() for path in potential_files(self.potential))
-        return (*dict.fromkeys((*(file for group in groups for file in group), *eds)), *calibrations, *potential)
+        tdb = [] if self.thermodynamics is None else [self.thermodynamics]
+        return (*dict.fromkeys((*(file for group in groups for file in group), *eds)), *calibrations, *potential, *tdb)
 
 
 def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str] | None = None) -> Campaign:

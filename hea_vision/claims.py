@@ -99,15 +99,14 @@ def _phase_claim(call: PatternCall, expected: Forecast, synthetic: bool, common:
     if len(call.phases) > 1 and not several:
         measured = several = [[p.name for p in call.phases]]
     predicted = [list(s) for s in expected.phase_sets]
-    if expected.opinion.multi_unresolved:
+    if expected.several_unresolved:
         predicted = [s for s in predicted if len(s) == 1] + (several or [[SEVERAL]])
     fields = judge_names(measured, predicted, independent=not synthetic)
-    if expected.opinion.multi_unresolved:
+    if expected.several_unresolved:
         fields["predicted_sets"] = [s for s in predicted if len(s) == 1 and s != [SEVERAL]] + [[SEVERAL]]
-    domain = expected.opinion.domain
-    if not synthetic and not domain["in_domain"]:
+    if not synthetic and expected.doubts:
         fields["verdict"] = "inconclusive"
-        fields["reason"] = f"outside the domain of the rules: {'; '.join(domain['reasons'])}"
+        fields["reason"] = f"outside the domain of the rules: {'; '.join(expected.doubts)}"
     return Evidence(claim="phase", kind="phase", **common, predicted_source=expected.phase_source, **fields)
 
 

@@ -6,15 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, versions, write_atomic, write_json
-from hea_sim.errors import HEAError, InputError, MissingFileError, one_line_error
-from hea_sim.forecasting import Forecast, forecast
-from hea_sim.potentials.choice import ChosenPotential, choose_potential
+from hea_sim.errors import InputError, MissingFileError, one_line_error
+from hea_sim.properties.contract import processing_kind
 from hea_sim.records import Estimate, Evidence, Micrograph, Pattern, PatternCall, Provenance, Segmentation
 from hea_sim.registry.cards import CARD_FILE
 from hea_sim.settings import check_settings, settings_text
@@ -35,10 +33,16 @@ from hea_vision.claims import (
     fundamental_sets,
     wrong_phase_control,
 )
+from hea_vision.expectations import campaign_potential, learn, predict, propose
+from hea_vision.property_claims import crosscheck_properties
 from hea_vision.unchecked import list_unchecked
 
 if TYPE_CHECKING:
-    from hea_sim.properties.suggest import Suggestion
+    from hea_sim.forecasting import Forecast
+    from hea_sim.potentials.choice import ChosenPotential
+    from hea_sim.properties.contract import AlloyPrediction, MeasuredAlloy, PropertyPredictor
+    from hea_sim.properties.design.candidates import Candidate
+    from hea_sim.properties.second_opinions import AgreementTable
     from hea_vision.measurement.measure_labels import Measurements
     from hea_vision.measurement.segregation import Segregation
 
@@ -48,7 +52,11 @@ Entry = TypeVar("Entry", PatternEntry, MicrographEntry, EdsEntry)
 
 @dataclass(kw_only=True)
 class LoopResult:
-    """Gather what one turn of the loop found; `failures` are (file, one line) of inputs that could not be used."""
+    """Gather what one turn of the loop found.
+
+    `predictor` knows the open tables without this alloy, `learnt` is what this campaign adds to them, `relearnt` the
+    prediction of the alloy with it. `failures` are (file, one line) of inputs that could not be used.
+    """
 
     campaign: Campaign
     folder: Path
@@ -65,7 +73,11 @@ class LoopResult:
     alternatives: list[Forecast] = field(default_factory=list)
     claims: list[Evidence] = field(default_factory=list)
     controls: list[Evidence] = field(default_factory=list)
-    suggestions: list[Suggestion] = field(default_factory=list)
+    predictor: PropertyPredictor | None = None
+    learnt: list[MeasuredAlloy] = field(default_factory=list)
+    relearnt: AlloyPrediction | None = None
+    opinions: AgreementTable | None = None
+    suggestions: list[Candidate] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
     failures: list[dict[str, str]] = field(default_factory=list)
     provenance: Provenance = field(default_factory=Provenance)
@@ -115,6 +127,8 @@ def run_loop(
     predict(result)
     say("cross-check")
     compare(result)
+    say("learn, and suggest what to make next")
+    learn(result)
     propose(result)
     result.provenance = _provenance(result)
     if out is not None:
@@ -177,21 +191,6 @@ def _segmenter(result: LoopResult, image: MicrographEntry) -> str:
     return str(inside) if (inside / CARD_FILE).is_file() else name
 
 
-def campaign_potential(campaign: Campaign, folder: Path) -> ChosenPotential | None:
-    """Choose the campaign's potential; a model folder or a file may lie in its folder.
-
-    Raises
-    ------
-    InputError, MissingFileError
-        Where there is no such potential, or it lacks an element of the alloy.
-    """
-    name = campaign.potential
-    place = folder / name
-    inside = place.is_file() or (place / CARD_FILE).is_file()
-    alloy = Composition.parse(campaign.alloy)
-    return choose_potential(str(place) if inside else name, alloy, species=campaign.potential_species or None)
-
-
 def _keyed(entries: Sequence[Entry]) -> Iterator[tuple[str, Entry]]:
     """Name each entry by its file; a file that is named again, with another crop say, gets a number."""
     seen: Counter[str] = Counter()
@@ -240,32 +239,6 @@ def _cell_volume(path: Path, entry: StructureEntry) -> Estimate:
     )
 
 
-def predict(result: LoopResult) -> None:
-    """Forecast the campaign's alloy by simulation, and its controls without.
-
-    Controls whose elements the potential knows are relaxed with it too, as random cells.
-    """
-    campaign, chosen = result.campaign, result.potential
-    expect = partial(
-        forecast,
-        equilibration_temperature_K=campaign.equilibration_temperature_K,
-        measurement_temperature_K=campaign.measurement_temperature_K,
-    )
-    # Where none is shipped for the alloy, the forecast says so.
-    potential = campaign.potential if chosen is None else chosen
-    result.expected = expect(campaign.alloy, size=campaign.cell_size, seed=campaign.seed, potential=potential)
-    known = set(chosen.record.elements) if chosen else set()
-    result.alternatives = [
-        expect(
-            alloy,
-            simulate=False,
-            seed=campaign.seed,
-            potential=chosen if set(Composition.parse(alloy)) <= known else None,
-        )
-        for alloy in campaign.controls
-    ]
-
-
 def compare(result: LoopResult) -> None:
     """Hold every label against the forecast, then the same labels against the controls."""
     expected, campaign = result.expected, result.campaign
@@ -293,6 +266,15 @@ def compare(result: LoopResult) -> None:
             alloy=expected.alloy,
             source=source,
             alternatives={alloy: dict(Composition.parse(alloy)) for alloy in campaign.controls},
+            synthetic=campaign.synthetic,
+        )
+    if result.predictor is not None:
+        result.claims += crosscheck_properties(
+            campaign.measured,
+            expected.alloy,
+            result.predictor,
+            processing=processing_kind(campaign.processing),
+            alternatives=campaign.controls,
             synthetic=campaign.synthetic,
         )
     result.controls = _controls(result, expected)
@@ -331,17 +313,6 @@ def _controls(result: LoopResult, expected: Forecast) -> list[Evidence]:
             )
             out.append(wrong_phase_control(call, forced, alloy=expected.alloy, wrong=wrong))
     return [c for c in out if c.kind in ("phase", "lattice")]
-
-
-def propose(result: LoopResult) -> None:
-    """Suggest neighbours of the alloy whose rule verdict is least certain."""
-    from hea_sim.properties import suggest_next
-
-    composition = Composition.parse(result.campaign.alloy)
-    try:
-        result.suggestions = suggest_next(composition, n=result.campaign.suggestions)
-    except HEAError as error:
-        result.unchecked.append(f"next composition: {error}")
 
 
 def _provenance(result: LoopResult) -> Provenance:
@@ -392,6 +363,9 @@ def loop_document(result: LoopResult) -> dict[str, Any]:
         claims=result.claims,
         controls=result.controls,
         forecast=result.expected,
+        learnt=result.learnt,
+        relearnt=result.relearnt,
+        second_opinions=result.opinions,
         suggestions=result.suggestions,
         unchecked=result.unchecked,
     )

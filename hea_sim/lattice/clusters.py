@@ -108,6 +108,7 @@ class ClusterModel:
             ),
             nearest=nearest_sites(parent, size),
             sublattice=parent.site_sublattice(size),
+            holds=parent.allowed(self.species),
         )
 
     def _clusters_at_sites(

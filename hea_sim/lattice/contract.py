@@ -10,6 +10,13 @@ import numpy as np
 
 #: energy_change(occupation, i, a, j, b, tables) -> eV
 EnergyChange = Callable[[np.ndarray, int, int, int, int, tuple[np.ndarray, ...]], float]
+#: composition_change(counts, w, x, tables) -> eV
+CompositionChange = Callable[[np.ndarray, int, int, tuple[np.ndarray, ...]], float]
+
+
+def no_composition_change(counts: np.ndarray, w: int, x: int, tables: tuple[np.ndarray, ...]) -> float:
+    """Stand for a model of which no part hangs on the composition of the whole cell alone."""
+    return 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,13 +27,20 @@ class BoundModel:
     becomes species a and site j species b; j = -1 leaves the second site out. It is plain Python that numba can
     compile, reads `tables` alone, and changes nothing. Bonds between the two sites, and of a site with its own image,
     are counted right. `nearest` (sites, z) are the neighbours of the first shell; `sublattice` (sites,) numbers the
-    sublattices: atoms exchange within one alone.
+    sublattices: atoms exchange within one alone. `holds` lists for each the species that it may hold; empty where every
+    one holds all.
+
+    What hangs on the composition of the whole cell alone is left out of `energy_change`, so that no trial counts all
+    sites: `composition_change(counts, w, x, tables)` gives it when one atom of w becomes x; `counts` (species,) are the
+    atoms of each species before. Where a trial keeps the composition, it is not asked for.
     """
 
     energy_change: EnergyChange
     tables: tuple[np.ndarray, ...]
     nearest: np.ndarray
     sublattice: np.ndarray
+    composition_change: CompositionChange = no_composition_change
+    holds: tuple[tuple[int, ...], ...] = ()
 
 
 class LatticeModel(Protocol):

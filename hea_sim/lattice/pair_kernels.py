@@ -9,7 +9,8 @@
 | site | (n,) | e_i, in eV |
 | asymmetry | (n, n), or (0, 0) where it is zero | g_ij, in eV |
 
-An asymmetry hangs on the composition of the whole cell: where that changes, all sites are counted, else not.
+An asymmetry hangs on the composition of the whole cell alone: it changes with the numbers of atoms, not with their
+places.
 """
 
 from __future__ import annotations
@@ -73,42 +74,33 @@ def _met(occupation: np.ndarray, i: int, x: int, j: int, y: int, tables: tuple[n
     return total
 
 
-@register_jitable
-def _asymmetry_energy(counts: np.ndarray, asymmetry: np.ndarray) -> float:
-    """Sum N/2 g_ij c_i c_j (c_i - c_j) of a cell with so many atoms of each species."""
-    n = counts.sum()
-    total = 0.0
-    for p in range(len(counts)):
-        for q in range(len(counts)):
-            total += asymmetry[p, q] * counts[p] * counts[q] * (counts[p] - counts[q])
-    return 0.5 * total / (n * n)
-
-
-@register_jitable
-def _asymmetry_change(occupation: np.ndarray, w: int, x: int, v: int, y: int, asymmetry: np.ndarray) -> float:
-    """Give the change of the asymmetry when an atom of w turns into x, and one of v into y."""
-    counts = np.zeros(len(asymmetry))
-    for k in range(len(occupation)):
-        counts[occupation[k]] += 1.0
-    before = _asymmetry_energy(counts, asymmetry)
-    counts[w] -= 1.0
-    counts[v] -= 1.0
-    counts[x] += 1.0
-    counts[y] += 1.0
-    return _asymmetry_energy(counts, asymmetry) - before
-
-
 def pair_energy_change(occupation: np.ndarray, i: int, a: int, j: int, b: int, tables: tuple[np.ndarray, ...]) -> float:
-    """Give the change of the energy of the cell (eV) when site i becomes a and, where j is no -1, site j becomes b."""
-    w = occupation[i]
-    v, x, y = w, a, w
+    """Give the change of the energy of the cell (eV) when site i becomes a and, where j is no -1, site j becomes b.
+
+    The asymmetry, which hangs on the composition alone, is left to `pair_composition_change`.
+    """
     if j >= 0:
-        v, y = occupation[j], b
-        total = _two_sites(occupation, i, a, j, b, tables)
-        kept = (x == v and y == w) or (x == w and y == v)
-    else:
-        total = _one_site(occupation, i, a, tables)
-        kept = x == w
-    if not kept and tables[5].size > 0:
-        total += _asymmetry_change(occupation, w, x, v, y, tables[5])
-    return total
+        return _two_sites(occupation, i, a, j, b, tables)
+    return _one_site(occupation, i, a, tables)
+
+
+@register_jitable
+def _asymmetry_of(asymmetry: np.ndarray, p: int, n_p: float, q: int, n_q: float) -> float:
+    """Give g_pq n_p n_q (n_p - n_q)."""
+    return asymmetry[p, q] * n_p * n_q * (n_p - n_q)
+
+
+def pair_composition_change(counts: np.ndarray, w: int, x: int, tables: tuple[np.ndarray, ...]) -> float:
+    """Give the change of the asymmetry (eV) when one atom of w becomes x: the pairs with w or x, once each."""
+    asymmetry = tables[5]
+    if asymmetry.size == 0 or w == x:
+        return 0.0
+    sites, n_w, n_x = 0.0, float(counts[w]), float(counts[x])
+    change = _asymmetry_of(asymmetry, w, n_w - 1, x, n_x + 1) - _asymmetry_of(asymmetry, w, n_w, x, n_x)
+    for k in range(len(counts)):
+        n_k = float(counts[k])
+        sites += n_k
+        if k != w and k != x:
+            change += _asymmetry_of(asymmetry, w, n_w - 1, k, n_k) - _asymmetry_of(asymmetry, w, n_w, k, n_k)
+            change += _asymmetry_of(asymmetry, x, n_x + 1, k, n_k) - _asymmetry_of(asymmetry, x, n_x, k, n_k)
+    return change / (sites * sites)

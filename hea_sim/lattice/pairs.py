@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +114,7 @@ class PairModel:
 
     def bound(self, size: Sequence[int]) -> BoundModel:
         """Give what an engine needs on a cell of this size; shells without energy are left out."""
-        from hea_sim.lattice.pair_kernels import pair_energy_change
+        from hea_sim.lattice.pair_kernels import pair_composition_change, pair_energy_change
 
         size = check_size(size)
         tables = neighbour_table(self.lattice, size, self.n_shells)
@@ -133,6 +134,7 @@ class PairModel:
             ),
             nearest=tables[0],
             sublattice=np.zeros(len(tables[0]), np.int64),
+            composition_change=pair_composition_change,
         )
 
     def atoms(self, occupation: np.ndarray, size: Sequence[int], a_A: float) -> Any:
@@ -198,16 +200,22 @@ def pair_fractions(
 
 
 def load_lattice_model(name: str) -> Any:
-    """Load a shipped model of a lattice: pairs, clusters or low rank; an unknown name lists the known ones."""
+    """Load a model of a lattice: pairs, clusters or low rank, a shipped one or that of a model folder.
+
+    An unknown name lists the known ones.
+    """
     from hea_sim.lattice import clusters, low_rank
-    from hea_sim.registry.cards import list_models, load_arrays, load_card
+    from hea_sim.registry.cards import CARD_FILE, MODELS, list_models, read_arrays, read_card
 
     loaders = {KIND: _load, clusters.KIND: clusters.load, low_rank.KIND: low_rank.load}
     known = {card.name for card in list_models() if card.kind in loaders}
-    if name not in known:
+    folder = MODELS / name if name in known else Path(name)
+    if not (folder / CARD_FILE).is_file():
         raise unknown_name("lattice model", name, sorted(known))
-    card = load_card(name)
-    return loaders[card.kind](card, load_arrays(name))
+    card = read_card(folder)
+    if card.kind not in loaders:
+        raise InputError(f"{folder} holds a model of kind '{card.kind}'; wanted one of {', '.join(loaders)}")
+    return loaders[card.kind](card, read_arrays(folder))
 
 
 def _load(card: ModelCard, arrays: Mapping[str, np.ndarray]) -> PairModel:
@@ -223,10 +231,10 @@ def _load(card: ModelCard, arrays: Mapping[str, np.ndarray]) -> PairModel:
         asymmetry_eV=arrays["asymmetry_eV"],
         asymmetry_A3=arrays["asymmetry_A3"],
         reference_volume_A3=arrays["reference_volume_A3"],
-        energy_std_eV=float(arrays["energy_std_eV"]),
-        volume_std_A3=float(arrays["volume_std_A3"]),
-        relaxed=bool(arrays["relaxed"]),
-        volume_relaxation_A3=float(arrays["volume_relaxation_A3"]),
+        energy_std_eV=float(arrays["energy_std_eV"].item()),
+        volume_std_A3=float(arrays["volume_std_A3"].item()),
+        relaxed=bool(arrays["relaxed"].item()),
+        volume_relaxation_A3=float(arrays["volume_relaxation_A3"].item()),
         card=card.model_dump(),
     )
 

@@ -12,7 +12,7 @@ not in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,8 @@ LEAST_TEMPERATURES = 5
 #: Independent samples that must bear on a temperature before a reweighted average there is believed.
 LEAST_SAMPLES = 20.0
 _POINTS = 240
+#: How far beyond the temperatures, as a share of their range, cumulants are followed for their errors.
+_BEYOND = 0.5
 _LEVEL = 0.95
 
 
@@ -73,7 +75,7 @@ def heat_capacity_curve(
     return HeatCapacity(
         temperatures_K=grid,
         heat_capacity_k=joined.heat_capacity(grid) / n_atoms,
-        std_k=curves.std(axis=0, ddof=1) / n_atoms,
+        std_k=curves.std(axis=0, ddof=1) * joined.block_correction() / n_atoms,
         trusted=joined.effective_samples(grid) >= LEAST_SAMPLES,
     )
 
@@ -102,18 +104,20 @@ def find_transitions(
         return _steps(runs, temperatures, joined.inefficiency, n_atoms)
     curve = joined.heat_capacity(grid)
     curves = _bootstrap(joined, grid, resamples, seed)
-    std = curves.std(axis=0, ddof=1)
+    correction = joined.block_correction()
+    std = correction * curves.std(axis=0, ddof=1)
     found = []
     for left, peak, right in _peaks(curve):
         prominence = curve[peak] - max(curve[left], curve[right])
         if prominence < 4 * std[peak] or prominence < 0.1 * curve[peak]:
             continue
-        places = np.array([_top(grid, c, left, right) for c in curves])
-        kind = "first order" if _two_peaked(joined, grid[peak]) else "heat capacity"
+        value = _top(grid, curve, left, right)
+        places = value + correction * (np.array([_top(grid, c, left, right) for c in curves]) - value)
+        kind = "first order" if two_peaked(np.concatenate(runs), joined.weights, grid[peak]) else "heat capacity"
         found.append(
             Transition(
                 temperature_K=_interval(
-                    _top(grid, curve, left, right), places, f"peak of the reweighted heat capacity, {n_atoms} atoms;"
+                    value, places, f"peak of the reweighted heat capacity, {n_atoms} atoms;"
                     " interval statistical, by blocks drawn again",
                 ),
                 kind=kind,
@@ -147,6 +151,9 @@ def binder_crossing(
         raise InputError(f"Binder cumulants do not cross between {low:g} and {high:g} K; sample other temperatures")
     rng = np.random.default_rng(seed)
     places = []
+    # Draws that cross beyond the temperatures count as well: without them errors near an end would be too small.
+    reach = _BEYOND * (high - low)
+    wide = np.linspace(max(low - reach, 0.1 * low), high + reach, _POINTS)
     # Near a critical point the order parameter remembers for longer than the energy.
     both = [
         (joined, values, np.array([statistical_inefficiency(np.square(np.asarray(v, float))) for v in values]))
@@ -156,11 +163,14 @@ def binder_crossing(
         cumulants: list[np.ndarray] = []
         for joined, values, memory in both:
             again, drawn = joined.resampled(rng, memory)
-            cumulants.append(_cumulants(again, [np.asarray(v)[k] for v, k in zip(values, drawn, strict=True)], grid))
-        place = _crossing(grid, cumulants[0], cumulants[1], near=crossing)
-        if place is not None:
-            places.append(place)
-    return _interval(crossing, np.array(places), "crossing of Binder cumulants of two sizes; interval by bootstrap")
+            cumulants.append(_cumulants(again, [np.asarray(v)[k] for v, k in zip(values, drawn, strict=True)], wide))
+        place = _crossing(wide, cumulants[0], cumulants[1], near=crossing)
+        if place is None:  # where the larger size is the more ordered one everywhere, they cross above
+            place = float(wide[-1] if np.mean(cumulants[1] - cumulants[0]) > 0 else wide[0])
+        places.append(place)
+    correction = max(joined.block_correction(memory) for joined, _, memory in both)
+    scattered = crossing + correction * (np.array(places) - crossing)
+    return _interval(crossing, scattered, "crossing of Binder cumulants of two sizes; interval by bootstrap of blocks")
 
 
 def _cumulants(joined: Reweighting, order: Sequence[np.ndarray], grid: np.ndarray) -> np.ndarray:
@@ -219,17 +229,23 @@ def _interval(value: float, places: np.ndarray, method: str) -> Estimate:
     )  # fmt: skip
 
 
-def _two_peaked(joined: Reweighting, temperature_K: float) -> bool:
-    """Tell whether two energies stand apart at a temperature near the peak, with less than half of them between."""
+def two_peaked(energies: np.ndarray, weights_at: Callable[[float], np.ndarray], temperature_K: float) -> bool:
+    """Tell whether two energies stand apart at a temperature near the peak, with less than half of them between.
+
+    `weights_at` gives the probability of each of the energies at a temperature.
+    """
     from scipy.ndimage import gaussian_filter1d
 
-    energies = np.concatenate(joined.energies_eV)
     for t in temperature_K * np.linspace(0.99, 1.01, 9):
-        weights = joined.weights(t)
+        weights = weights_at(float(t))
         mean = weights @ energies
         reach = 4 * np.sqrt(weights @ (energies - mean) ** 2)
-        histogram, _ = np.histogram(energies, bins=48, range=(mean - reach, mean + reach), weights=weights)
-        smooth = gaussian_filter1d(histogram, 2.0)
+        levels, place = np.unique(energies.round(9), return_inverse=True)
+        if len(levels) <= 96:  # the few energies of a small cell: a histogram would show the gaps between them
+            smooth = gaussian_filter1d(np.bincount(place, weights), 1.0, mode="constant")
+        else:
+            histogram, _ = np.histogram(energies, bins=48, range=(mean - reach, mean + reach), weights=weights)
+            smooth = gaussian_filter1d(histogram, 2.0)
         tops = np.flatnonzero((smooth[1:-1] > smooth[:-2]) & (smooth[1:-1] >= smooth[2:])) + 1
         tops = tops[smooth[tops] > 0.2 * smooth.max()]
         if len(tops) > 1 and smooth[tops[0] : tops[-1]].min() < 0.5 * smooth[tops].min():

@@ -8,6 +8,7 @@ feeds it and is a site model like any other.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -19,7 +20,6 @@ from hea_sim.potentials.mtp import MtpModel
 from hea_sim.potentials.mtp_layers import LayerTerms
 
 if TYPE_CHECKING:
-    from hea_sim.potentials.cell_lists import DeviceNeighbours
     from hea_sim.potentials.environment import Environment
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
@@ -34,6 +34,21 @@ class Engine(Protocol):
         self, vectors: torch.Tensor, mine: torch.Tensor, theirs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Give energies (n,) and gradients (n, k, 3); the next call may overwrite them."""
+
+
+class PaddedPairs(Protocol):
+    """What forces need of neighbours; `DeviceNeighbours` says of what."""
+
+    @property
+    def second(self) -> torch.Tensor:
+        """Neighbours (n, k)."""
+
+    @property
+    def mirror(self) -> torch.Tensor:
+        """Place of each pair seen from its neighbour (n, k)."""
+
+    def vectors(self, positions_A: torch.Tensor, atoms: slice, padding_A: float) -> torch.Tensor:
+        """Give the vectors (atoms, k, 3) from some atoms to their neighbours."""
 
 
 class _Captured(NamedTuple):
@@ -136,18 +151,23 @@ class DeviceMtp:
         return energies.cpu().numpy(), found.cpu().numpy()
 
     def forces(
-        self, positions_A: torch.Tensor, species: torch.Tensor, neighbours: DeviceNeighbours
+        self,
+        positions_A: torch.Tensor,
+        species: torch.Tensor,
+        neighbours: PaddedPairs,
+        sizes: Sequence[int] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Give site energies (n,) in eV, forces (n, 3) in eV/A and the virial (3, 3) in eV, all on the device.
 
-        `positions_A` (n, 3) and `species` (n,), places in `elements`, lie on the device already. The same list gives
-        the same bits: nothing is added in an order that varies.
+        `positions_A` (n, 3) and `species` (n,), places in `elements`, lie on the device already. Where several systems
+        stand one after the other, `sizes` asks for the virial of each (systems, 3, 3). The same list gives the same
+        bits: nothing is added in an order that varies.
         """
         n, width = neighbours.second.shape
         rows = self._rows(n)
         energies = torch.empty(n, dtype=torch.float64, device=positions_A.device)
         gradients = torch.empty(n, width, 3, dtype=DTYPES[self.dtype], device=positions_A.device)
-        virial = torch.zeros(3, 3, dtype=torch.float64, device=positions_A.device)
+        virials = torch.empty(n, 3, 3, dtype=torch.float64, device=positions_A.device)
         for start in range(0, n, rows):
             # The last chunk reaches back, so that all have one shape; what is computed twice is the same.
             begin = max(0, min(start, n - rows))
@@ -156,10 +176,12 @@ class DeviceMtp:
             theirs = species[neighbours.second[atoms]]
             energy, gradient = self.engine.terms(vectors, species[atoms], theirs)
             energies[atoms], gradients[atoms] = energy, gradient
-            new = slice(start - begin, rows)
-            virial += vectors[new].reshape(-1, 3).double().T @ gradient[new].reshape(-1, 3).double()
+            virials[atoms] = vectors.double().transpose(1, 2) @ gradient.double()
         mirrored = gradients.view(-1, 3)[neighbours.mirror.view(-1)].view_as(gradients)
-        return energies, (gradients - mirrored).sum(1), virial
+        forces = (gradients - mirrored).sum(1)
+        if sizes is None:
+            return energies, forces, virials.sum(0)
+        return energies, forces, torch.stack([one.sum(0) for one in virials.split(list(sizes))])
 
     @property
     def _padding_A(self) -> float:

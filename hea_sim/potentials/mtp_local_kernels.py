@@ -17,7 +17,7 @@ the present species alone, not on the way there, and errors of rounding do not g
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -276,7 +276,7 @@ def fill_kept(t: Tables, w: LocalWork, places: Places, kept: Kept) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _find_centres(w: LocalWork, places: Places, atoms: np.ndarray) -> int:
+def find_centres(w: Any, places: Places, atoms: np.ndarray) -> int:
     """List the changed atoms and then their other neighbours, with what changes for these; give their number."""
     number = atoms.size
     for a in range(number):
@@ -303,7 +303,7 @@ def _new_energies(
     t: Tables, w: LocalWork, places: Places, kept: Kept, atoms: np.ndarray, new: np.ndarray, old: np.ndarray
 ) -> int:
     """Compute the energies of all centres with the changed atoms (which already hold their new kinds)."""
-    number = _find_centres(w, places, atoms)
+    number = find_centres(w, places, atoms)
     lanes = w.place.shape[1]
     for a in range(atoms.size):
         _sum_one(t, w, places, kept.kinds, atoms[a], w.fresh[a])

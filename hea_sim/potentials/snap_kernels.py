@@ -158,9 +158,23 @@ def powers(geometry: np.ndarray, g: int, rows: np.ndarray, v: np.ndarray) -> Non
 
 
 @numba.njit(cache=True)
+def unfold(tables: MatrixTables, scratch: Scratch) -> None:
+    """Make the full matrices of the atoms from the sums over their neighbours in `y`, which are scaled on the way."""
+    u, total = scratch.u, scratch.y
+    for h in range(tables.scale.size):
+        scale = fill(tables.scale[h])
+        store(total, 2 * h, scale * load(total, 2 * h) + fill(tables.identity[h]))
+        store(total, 2 * h + 1, scale * load(total, 2 * h + 1))
+    for f in range(tables.unfold.size):
+        h = tables.unfold[f]
+        store(u, 2 * f, fill(tables.signs[f, 0]) * load(total, 2 * h))
+        store(u, 2 * f + 1, fill(tables.signs[f, 1]) * load(total, 2 * h + 1))
+
+
+@numba.njit(cache=True)
 def densities(slots: int, tables: MatrixTables, scratch: Scratch) -> None:
     """Sum the matrices of all neighbours and of the atom itself, and unfold the sums."""
-    geometry, v, u, total = scratch.geometry, scratch.v, scratch.u, scratch.y
+    geometry, v, total = scratch.geometry, scratch.v, scratch.y
     elements = tables.scale.size
     for h in range(2 * elements):
         store(total, h, fill(0.0))
@@ -169,14 +183,7 @@ def densities(slots: int, tables: MatrixTables, scratch: Scratch) -> None:
         w = load(geometry, slot * GEOMETRY + 4)
         for h in range(2 * elements):
             store(total, h, load(total, h) + w * load(v, h))
-    for h in range(elements):
-        scale = fill(tables.scale[h])
-        store(total, 2 * h, scale * load(total, 2 * h) + fill(tables.identity[h]))
-        store(total, 2 * h + 1, scale * load(total, 2 * h + 1))
-    for f in range(tables.unfold.size):
-        h = tables.unfold[f]
-        store(u, 2 * f, fill(tables.signs[f, 0]) * load(total, 2 * h))
-        store(u, 2 * f + 1, fill(tables.signs[f, 1]) * load(total, 2 * h + 1))
+    unfold(tables, scratch)
 
 
 @numba.njit(cache=True)

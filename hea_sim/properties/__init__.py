@@ -1,13 +1,23 @@
-"""From composition to a first opinion on phase and structure, with its reliability, and to the next composition."""
+"""From composition to phase and strength, with intervals and second opinions, and from a target back to alloys."""
 
 from hea_sim._lazy import lazy_names
 
 _NAMES = {
+    "AlloyBatch": "contract",
+    "AlloyPrediction": "contract",
     "CompositionOpinion": "rules",
+    "DesignCampaign": "design.campaign",
+    "DesignTarget": "design.target",
+    "MeasuredAlloy": "contract",
+    "PropertyPredictor": "contract",
     "Reliability": "reliability",
-    "Suggestion": "suggest",
     "first_opinion": "rules",
-    "suggest_next": "suggest",
+    "load_predictor": "predictor",
+    "phases_at": "second_opinions.calphad",
+    "reports_of": "known_alloys",
+    "solution_strength": "strengthening.strength",
+    "suggest": "design.suggestion",
+    "suggest_neighbours": "design.neighbours",
 }
 __all__ = sorted(_NAMES)
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -23,10 +23,27 @@ STRUCTURES = ("BCC", "FCC", "HCP", "multi")
 FAMILIES = ("SS", "SS+IM", "IM", "AM")
 #: Makings that the tables tell apart; "other" where a source does not say.
 PROCESSINGS = ("cast", "annealed", "wrought", "powder", "other")
+#: Words by which a description of the making is told; the first that is found counts.
+_MAKING_WORDS = {
+    "powder": ("powder", "sinter", "sps", "mill", "hip"),
+    "wrought": ("wrought", "rolled", "forged", "extruded", "swaged"),
+    "annealed": ("anneal", "homogeni", "aged", "heat treat", "solution treat"),
+    "cast": ("cast", "melt", "solidif"),
+}
 #: Unit of each property by its name, which carries it.
 PROPERTY_UNITS: Mapping[str, str] = {"hardness_HV": "HV", "yield_strength_MPa": "MPa", "youngs_modulus_GPa": "GPa"}
 #: Temperature of a measurement at room temperature.
 ROOM_TEMPERATURE_K = 298.15
+
+
+def processing_kind(text: str) -> str:
+    """Tell which of `PROCESSINGS` a description means; what was done last to a casting counts.
+
+    >>> processing_kind("arc-melted, cold-rolled, annealed at 1300 K"), processing_kind("as cast"), processing_kind("")
+    ('wrought', 'cast', 'other')
+    """
+    words = text.lower()
+    return next((kind for kind, signs in _MAKING_WORDS.items() if any(sign in words for sign in signs)), "other")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,11 +124,15 @@ class BatchPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassCall:
-    """Hold probabilities of classes, and the set of classes that holds the truth with probability `level`."""
+    """Hold probabilities of classes, and the set of classes that holds the truth with probability `level`.
+
+    `call` is the class that is raised most above its share among known alloys, "" where nobody says.
+    """
 
     probabilities: Mapping[str, float]
     prediction_set: tuple[str, ...]
     level: float = 0.9
+    call: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +191,17 @@ class PropertyPredictor(Protocol):
         """Give the elements that can be predicted."""
         ...
 
-    def predict_batch(self, alloys: AlloyBatch) -> BatchPrediction:
-        """Predict many alloys at once."""
+    def predict_batch(self, alloys: AlloyBatch, *, level: float = 0.9) -> BatchPrediction:
+        """Predict many alloys at once; sets and intervals hold the truth with probability `level`."""
         ...
 
     def predict(
-        self, alloys: Sequence[Composition | str], *, processing: str = "other", temperature_K: float = ...
+        self,
+        alloys: Sequence[Composition | str],
+        *,
+        processing: str = "other",
+        temperature_K: float = ROOM_TEMPERATURE_K,
+        level: float = 0.9,
     ) -> list[AlloyPrediction]:
         """Predict alloys one by one, each with its reasons and the known alloys it leans on."""
         ...

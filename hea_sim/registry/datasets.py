@@ -1,13 +1,14 @@
 """Data sets: what each is, where it comes from, under which licence, and the SHA-256 of every file.
 
-Nothing is fetched here: the files are looked for in the folder that the environment variable HEA_DATA names.
+Nothing is fetched here: the files are looked for in the folder that the environment variable HEA_DATA names, or inside
+the installed package that a card names.
 """
 
 from __future__ import annotations
 
 import os
 from functools import cache
-from importlib import resources
+from importlib import resources, util
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,10 @@ class DatasetSource(BaseModel):
 
 
 class DatasetCard(BaseModel):
-    """Hold what is known of one data set; `files` maps paths inside `folder` to SHA-256."""
+    """Hold what is known of one data set; `files` maps paths inside `folder` to SHA-256.
+
+    `folder` lies in the folder of the data sets, or inside `package` where the data come with an installed one.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -52,6 +56,7 @@ class DatasetCard(BaseModel):
     licence: str
     sources: Annotated[list[DatasetSource], Field(min_length=1)]
     citation: str | None = None
+    package: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")] | None = None
     files: Annotated[dict[str, Sha256], Field(min_length=1)]
 
 
@@ -71,6 +76,8 @@ def dataset_card(name: str) -> DatasetCard:
 def dataset_folder(name: str) -> Path:
     """Find the folder of a data set on this machine; raise MissingFileError saying how to get it."""
     card = dataset_card(name)
+    if card.package:
+        return _folder_in_package(card)
     origin = ", ".join(source.url or source.note for source in card.sources)
     mend = f"get it from {origin} and set {ENVIRONMENT_VARIABLE} to the folder that holds {card.folder}"
     root = os.environ.get(ENVIRONMENT_VARIABLE, "")
@@ -81,6 +88,19 @@ def dataset_folder(name: str) -> Path:
     folder = Path(root) / card.folder
     if not folder.is_dir():
         raise MissingFileError(f"data set '{name}' is not here: {folder} is no folder; {mend}")
+    return folder
+
+
+def _folder_in_package(card: DatasetCard) -> Path:
+    spec = util.find_spec(str(card.package))
+    places = spec.submodule_search_locations if spec else None
+    folder = Path(places[0]) / card.folder if places else None
+    if folder is None or not folder.is_dir():
+        where = f"{folder} is no folder" if folder else "it is not installed"
+        distribution = str(card.package).replace("_", "-")
+        raise MissingFileError(
+            f"data set '{card.name}' comes with the package {distribution}, but {where}; pip install {distribution}"
+        )
     return folder
 
 

@@ -8,7 +8,8 @@
 (Metropolis et al. 1953, doi:10.1063/1.1699114.) The atoms of a trial are drawn without looking at their species: any
 two atoms, or (with probability `near_share`) an atom and one of its neighbours within `near_A`. At fixed places that is
 as likely forth as back, so each trial keeps detailed balance. Two like atoms are no trial and are not counted.
-Places stay as they are: for vibrations and relaxation see `hea_sim.sampling.hybrid`.
+Places stay as they are: for vibrations see `hea_sim.sampling.vibrating_exchange` (displacements of single atoms) and
+`hea_sim.sampling.hybrid` (molecular dynamics), for relaxation `hea_sim.sampling.relaxed_exchange`.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hea_sim.errors import InputError
-from hea_sim.potentials.contract import Potential, SitePotential
+from hea_sim.potentials.contract import Potential
 from hea_sim.potentials.environment import Environment, find_neighbours
 from hea_sim.sampling.contract import generator_state, restore_generator
-from hea_sim.sampling.local_energies import Outcome, local_energies, places_within
+from hea_sim.sampling.local_energies import LocalEnergies, Outcome, local_energies, places_within
 from hea_sim.sampling.settings_check import check_same_walk, check_temperature, walk_identity
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
@@ -58,13 +59,14 @@ class _AtomWalk:
         #: Atoms (changes, 1 or 2) of the accepted trials of the last step, in their order.
         self.last_changes = np.zeros((0, 2), np.int64)
         self._fast = fast
-        environment = None
-        if isinstance(potential, SitePotential):
-            environment = find_neighbours([self._atoms], potential.cutoff_A)
-        self.energies = local_energies(potential, self._atoms, environment, fast=fast)
+        self.energies: LocalEnergies = self._engine()
         from ase.data import atomic_numbers
 
         self._numbers = np.array([atomic_numbers[element] for element in self.energies.elements])
+
+    def _engine(self, environment: Environment | None = None) -> LocalEnergies:
+        """Make what computes the trials."""
+        return local_energies(self.potential, self._atoms, environment, fast=self._fast)
 
     @property
     def energy_eV(self) -> float:
@@ -88,7 +90,7 @@ class _AtomWalk:
         """Go on from the places and species of other atoms, as many as before; an environment spares its finding."""
         self._atoms = atoms.copy()
         self._atoms.calc = None
-        self.energies = local_energies(self.potential, self._atoms, environment, fast=self._fast)
+        self.energies = self._engine(environment)
 
     def _some_trials(self, number: int) -> tuple[np.ndarray, Outcome]:
         """Draw and do trials; give their atoms (t, m) and what became of them."""

@@ -6,7 +6,6 @@ would. One replica alone makes the very walk of `class_walk.ClassWalk`, but for 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -18,9 +17,10 @@ from hea_sim.lattice.pairs import PairModel
 from hea_sim.sampling.class_layout import LAUNCH_DRAWS, class_layout
 from hea_sim.sampling.class_torch import Launch, TorchExchanges
 from hea_sim.sampling.class_walk import PackedModel, bonds_by_shell, fractions_of_counts
+from hea_sim.sampling.lattice_state import cell_of
 from hea_sim.sampling.lattice_walks import Start, start_occupation
 from hea_sim.sampling.random_streams import draw_key, uniform
-from hea_sim.sampling.settings_check import check_temperature
+from hea_sim.sampling.settings_check import check_same_walk, check_temperature, walk_identity
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
 
@@ -171,18 +171,13 @@ class ReplicasWalk:
 
     def atoms(self, replica: int = 0) -> Any:
         """Give a replica's `ase.Atoms`; without a lattice parameter, at the volume of the elements."""
-        from hea_sim.elements import vegard_volume_A3
-
         occupation = self.layout.unsorted(self._species[replica].cpu().numpy()).astype(np.int8)
-        amounts = np.bincount(occupation, minlength=len(self.model.species))
-        volume = vegard_volume_A3({e: float(c) for e, c in zip(self.model.species, amounts, strict=True) if c > 0})
-        a_A = self._a_A or float((len(occupation) * volume.value / np.prod(self.size)) ** (1 / 3))
-        return self.model.atoms(occupation, self.size, a_A)
+        return cell_of(self.model, occupation, self.size, self._a_A)
 
     def state(self) -> dict[str, np.ndarray]:
         """Give all that the future depends on."""
         return {
-            "walk": np.frombuffer(self._identity().encode(), np.uint8),
+            "walk": walk_identity(self._identity()),
             "species": self._species.cpu().numpy().copy(),
             "temperatures_K": self.temperatures_K.copy(),
             "counters": np.array([self.trials, self.accepted], np.int64),
@@ -191,17 +186,15 @@ class ReplicasWalk:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go back to a kept state."""
-        kept = np.asarray(state["walk"], np.uint8).tobytes().decode() if "walk" in state else "nothing of the kind"
-        if kept != self._identity():
-            raise InputError(f"kept state of another walk ({kept}); wanted one of {self._identity()}")
+        check_same_walk(state, self._identity())
         self._species = torch.tensor(np.array(state["species"]), device=self._device)
         self.temperatures_K = np.array(state["temperatures_K"])
         self.trials, self.accepted = (int(n) for n in state["counters"])
         self._keys, self._place = np.array(state["stream"][:-1]), np.uint64(state["stream"][-1])
 
-    def _identity(self) -> str:
+    def _identity(self) -> dict[str, Any]:
         numbers = [round(float(x), 12) for x in np.unique(self.model.pair_energy_eV)]
-        return json.dumps(
-            {"kind": self.kind, "model": self.model.name, "species": list(self.model.species), "energies": numbers,
-             "size": list(self.size), "replicas": len(self._temperatures_K)}
-        )  # fmt: skip
+        return {
+            "kind": self.kind, "model": self.model.name, "species": list(self.model.species), "energies": numbers,
+            "size": list(self.size), "replicas": len(self._temperatures_K),
+        }  # fmt: skip

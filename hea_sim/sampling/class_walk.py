@@ -13,7 +13,6 @@ make the walk ergodic; both are made in turn, with classes and shifts drawn at r
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +22,9 @@ from hea_sim.errors import InputError
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import neighbour_shells
 from hea_sim.sampling.class_layout import LAUNCH_DRAWS, ClassLayout, class_layout
+from hea_sim.sampling.lattice_state import BathTemperature, cell_of, kept_state, restore_state
 from hea_sim.sampling.lattice_walks import Start, start_occupation
 from hea_sim.sampling.random_streams import draw_key
-from hea_sim.sampling.settings_check import check_temperature
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Proposals in one call of a compiled loop, so that an interrupt is heard.
@@ -91,6 +90,7 @@ class ClassWalk:
     """
 
     kind = "canonical, by classes"
+    temperature_K = BathTemperature()
 
     def __init__(
         self,
@@ -129,15 +129,6 @@ class ClassWalk:
         # Rows are read past their ends.
         self._codes = np.concatenate([codes.ravel(), np.zeros(4 * (nz + 2 * hz), codes.dtype)])
         wrap_all(self._codes, self.layout.classes, self._shape)
-
-    @property
-    def temperature_K(self) -> float:
-        """Give the temperature of the walk; it may be set at any time."""
-        return self._temperature_K
-
-    @temperature_K.setter
-    def temperature_K(self, value: float) -> None:
-        self._temperature_K = check_temperature(value)
 
     @property
     def occupation(self) -> np.ndarray:
@@ -203,37 +194,20 @@ class ClassWalk:
 
     def atoms(self) -> Any:
         """Give the present `ase.Atoms`; without a lattice parameter, at the volume of the elements."""
-        from hea_sim.elements import vegard_volume_A3
-
-        amounts = np.bincount(self._species, minlength=len(self.model.species))
-        volume = vegard_volume_A3({e: float(c) for e, c in zip(self.model.species, amounts, strict=True) if c > 0})
-        a_A = self._a_A or float((len(self._species) * volume.value / np.prod(self.size)) ** (1 / 3))
-        return self.model.atoms(self.occupation, self.size, a_A)
+        return cell_of(self.model, self.occupation, self.size, self._a_A)
 
     def state(self) -> dict[str, np.ndarray]:
         """Give all that the future depends on."""
-        return {
-            "walk": np.frombuffer(self._identity().encode(), np.uint8),
-            "occupation": self.occupation,
-            "temperature_K": np.array(self.temperature_K),
-            "counters": np.array([self.trials, self.accepted], np.int64),
-            "stream": np.array([self._key, self._place], np.uint64),
-        }
+        return kept_state(self, self._identity())
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go back to a kept state."""
-        kept = np.asarray(state["walk"], np.uint8).tobytes().decode() if "walk" in state else "nothing of the kind"
-        if kept != self._identity():
-            raise InputError(f"kept state of another walk ({kept}); wanted one of {self._identity()}")
-        self._set(np.asarray(state["occupation"]))
-        self.temperature_K = float(state["temperature_K"])
-        self.trials, self.accepted = (int(n) for n in state["counters"])
-        self._key, self._place = np.asarray(state["stream"], np.uint64)
+        self._set(restore_state(self, state, self._identity()))
 
-    def _identity(self) -> str:
+    def _identity(self) -> dict[str, Any]:
         counts = np.bincount(self._species, minlength=len(self.model.species)).tolist()
         numbers = hashlib.sha256(self.packed.pair.tobytes()).hexdigest()[:16]
-        return json.dumps(
-            {"kind": self.kind, "model": self.model.name, "species": list(self.model.species),
-             "size": list(self.size), "sha256": numbers, "counts": counts}
-        )  # fmt: skip
+        return {
+            "kind": self.kind, "model": self.model.name, "species": list(self.model.species),
+            "size": list(self.size), "sha256": numbers, "counts": counts,
+        }  # fmt: skip

@@ -26,7 +26,7 @@ from hea_sim.errors import InputError, unknown_name
 from hea_sim.potentials.contract import Potential
 from hea_sim.potentials.environment import Environment
 from hea_sim.sampling.contract import generator_state, restore_generator
-from hea_sim.sampling.dynamics_forces import ForceField, Forces
+from hea_sim.sampling.dynamics_forces import Forces, force_field
 from hea_sim.sampling.settings_check import HOTTEST_K, check_same_walk, check_temperature, walk_identity
 from hea_sim.sampling.thermostats import GPA, friction_and_noise, rescaling, strain_of_cell
 from hea_sim.units import BOLTZMANN_EV_PER_K
@@ -102,6 +102,13 @@ class Dynamics:
         Changes of temperature and cell over the first steps.
     skin_A
         Neighbours are listed up to the cutoff and this.
+    free_momentum
+        Let the total momentum take part in the ensemble of "bussi" and "npt": 3 N degrees of freedom, not 3 N - 3. It
+        is right where something else changes the total momentum, as replacements of atoms do. A total momentum of zero
+        is then drawn anew.
+    device, precision
+        Where forces are computed: None for compiled kernels on the CPU; "cuda", "cuda:N" or "cpu" for torch there, in
+        "float32" or "float64" (moment tensor potentials). Momenta and places stay in double precision on the CPU.
 
     Raises
     ------
@@ -126,6 +133,9 @@ class Dynamics:
         cell_moves: str = "lengths",
         ramp: Ramp | None = None,
         skin_A: float = 0.5,
+        free_momentum: bool = False,
+        device: str | None = None,
+        precision: str = "float32",
     ) -> None:
         self.alone = hasattr(atoms, "numbers")
         systems: list[Any] = [atoms] if self.alone else list(atoms)
@@ -133,13 +143,16 @@ class Dynamics:
         self.timestep_fs, self.friction_per_ps, self.thermostat_fs = timestep_fs, friction_per_ps, thermostat_fs
         self.pressure_GPa, self.barostat_fs, self.bulk_modulus_GPa = pressure_GPa, barostat_fs, bulk_modulus_GPa
         self.cell_moves, self.skin_A, self.step = cell_moves, skin_A, 0
+        self._keeps_momentum = ensemble == "nve" or (ensemble != "langevin" and not free_momentum)
         self._check(systems)
         self._set_temperatures(temperature_K, len(systems))
         self.rngs = _generators(rng, len(systems))
         self._templates = [_bare(one) for one in systems]
-        self._field = ForceField(
-            potential, [len(one) for one in systems], np.array([one.pbc for one in systems]), skin_A=skin_A
-        )
+        self.device, self.precision = device, precision
+        self._field = force_field(
+            potential, [len(one) for one in systems], np.array([one.pbc for one in systems]),
+            skin_A=skin_A, device=device, precision=precision,
+        )  # fmt: skip
         self.parts = self._field.parts
         self.numbers = np.concatenate([one.numbers for one in systems]).astype(np.int64)
         self.masses = np.concatenate([one.get_masses() for one in systems])
@@ -151,6 +164,8 @@ class Dynamics:
         for k in range(len(systems)):
             if not self.momenta[self.parts[k]].any():
                 self.draw_momenta(k)
+            elif free_momentum:
+                self._free_momentum(k)
         self._forces: Forces | None = None
 
     @property
@@ -178,6 +193,14 @@ class Dynamics:
         if self._keeps_momentum:
             momenta -= masses[:, None] * momenta.sum(0) / masses.sum()
         self.momenta[part] = momenta
+
+    def _free_momentum(self, k: int) -> None:
+        """Draw the total momentum of a system where it is zero."""
+        momenta, masses = self.momenta[self.parts[k]], self.masses[self.parts[k]]
+        if np.abs(momenta.sum(0)).max() < 1e-9 * np.abs(momenta).sum():
+            kT = BOLTZMANN_EV_PER_K * self.temperatures_K[k]
+            total = np.sqrt(kT * masses.sum()) * self.rngs[k].standard_normal(3)
+            self.momenta[self.parts[k]] += masses[:, None] * total / masses.sum()
 
     def exchange_atoms(self, first: int, second: int) -> None:
         """Let two atoms trade places, each taking its momentum along."""
@@ -292,11 +315,9 @@ class Dynamics:
             "cell_moves": self.cell_moves,
             "ramp": None if self.ramp is None else repr(self.ramp),
             "skin_A": self.skin_A,
+            "keeps_momentum": self._keeps_momentum,
+            "device": self.device and f"{self.device.partition(':')[0]}, {self.precision}",
         }
-
-    @property
-    def _keeps_momentum(self) -> bool:
-        return self.ensemble != "langevin"
 
     def _freedoms(self) -> np.ndarray:
         sizes = np.array(self._field.sizes)

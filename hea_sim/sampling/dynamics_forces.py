@@ -31,7 +31,7 @@ class Forces(NamedTuple):
     virials_eV: np.ndarray
 
 
-class _List(NamedTuple):
+class KeptList(NamedTuple):
     """Hold the pairs of one system with their lattice shifts, and where the atoms were when it was made."""
 
     first: np.ndarray
@@ -56,7 +56,7 @@ class ForceField:
         ends = np.cumsum(self.sizes)
         self.parts = [slice(int(end) - size, int(end)) for end, size in zip(ends, self.sizes, strict=True)]
         self.rebuilds = 0
-        self._lists: list[_List | None] = [None] * len(self.sizes)
+        self._lists: list[KeptList | None] = [None] * len(self.sizes)
 
     def __call__(self, positions: np.ndarray, cells: np.ndarray, numbers: np.ndarray) -> Forces:
         """Compute the forces of all systems at positions (n, 3) in cells (systems, 3, 3)."""
@@ -115,14 +115,14 @@ class ForceField:
             for k, part in enumerate(self.parts)
         ]
 
-    def _fresh(self, k: int, positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray) -> _List:
+    def _fresh(self, k: int, positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray) -> KeptList:
         kept = self._lists[k]
         if kept is None or not self._still_good(kept, positions, cell):
             kept = self._lists[k] = self._made(k, positions, cell, numbers)
             self.rebuilds += 1
         return kept
 
-    def _still_good(self, kept: _List, positions: np.ndarray, cell: np.ndarray) -> bool:
+    def _still_good(self, kept: KeptList, positions: np.ndarray, cell: np.ndarray) -> bool:
         moved, least = positions - kept.positions, 1.0
         if not np.array_equal(cell, kept.cell):
             stretch = np.linalg.solve(_whole(kept.cell), _whole(cell))
@@ -133,12 +133,12 @@ class ForceField:
         cutoff = self.potential.cutoff_A
         return cutoff + 2 * furthest <= least * (cutoff + self.skin_A)
 
-    def _made(self, k: int, positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray) -> _List:
+    def _made(self, k: int, positions: np.ndarray, cell: np.ndarray, numbers: np.ndarray) -> KeptList:
         atoms = Atoms(numbers=numbers, positions=positions, cell=cell, pbc=self.periodic[k])
         found = find_neighbours([atoms], self.potential.cutoff_A + self.skin_A)
         offset = found.vectors - positions[found.second] + positions[found.first]
         shifts = np.rint(np.linalg.solve(_whole(cell).T, offset.T).T).astype(np.int64)
-        return _List(
+        return KeptList(
             found.first, found.second, np.ascontiguousarray(shifts), found.starts, positions.copy(), cell.copy()
         )
 
@@ -148,3 +148,20 @@ def _whole(cell: np.ndarray) -> np.ndarray:
     from ase.cell import Cell
 
     return np.asarray(Cell(cell).complete().array)
+
+
+def force_field(
+    potential: Potential,
+    sizes: Sequence[int],
+    periodic: np.ndarray,
+    *,
+    skin_A: float = 0.5,
+    device: str | None = None,
+    precision: str = "float32",
+) -> ForceField:
+    """Make what gives the forces: compiled for the CPU, or by torch on a device, see `dynamics_device`."""
+    if device is None and not hasattr(getattr(potential, "model", None), "forces"):
+        return ForceField(potential, sizes, periodic, skin_A=skin_A)
+    from hea_sim.sampling.dynamics_device import device_field
+
+    return device_field(potential, sizes, periodic, skin_A=skin_A, device=device, precision=precision)

@@ -14,6 +14,8 @@ Trials are drawn without looking at species and accepted with min(1, exp(-dE / k
 leave K as it is, and Maxwell-Boltzmann momenta go over into such momenta.
 Each part leaves the same distribution unchanged, so any alternation does: what is sampled is the canonical (or
 isobaric, or semi-grand) ensemble of species and places together, whatever the two numbers; they only change how fast.
+A replacement changes the total momentum where masses differ, so that under "bussi" and "npt" the total momentum then
+takes part in the ensemble (3 N degrees of freedom); exchanges keep it, and it stays zero (3 N - 3).
 Nothing is relaxed. Chemical potentials are those of configurations: kinetic parts of elements are not in them.
 """
 
@@ -83,7 +85,10 @@ class Hybrid:
                 f"hybrid walk with {steps_per_cycle} time steps a cycle; wanted one system, and at least 1"
             )
         (own,) = rng.spawn(1)
-        self.dynamics = Dynamics(atoms, potential, temperature_K, rng, ensemble=ensemble, **dynamics)
+        self.dynamics = Dynamics(
+            atoms, potential, temperature_K, rng,
+            ensemble=ensemble, free_momentum=chemical_potentials_eV is not None, **dynamics,
+        )  # fmt: skip
         if chemical_potentials_eV is None:
             self.exchange: AtomExchange | AtomReplacement = AtomExchange(
                 atoms, potential, temperature_K, own,

@@ -17,12 +17,14 @@ from hea_sim.errors import InputError, unknown_name
 from hea_sim.settings import StrictSettings, read_settings
 
 ENSEMBLES = {
-    "lattice": ("canonical", "semi-grand", "variance-constrained"),
+    "lattice": ("canonical", "semi-grand", "variance-constrained", "replica-exchange", "wang-landau"),
     "atoms": ("canonical", "semi-grand"),
     "dynamics": ("nve", "nvt", "npt"),
     "hybrid": ("canonical", "npt", "semi-grand"),
     "lammps": ("canonical", "nvt", "npt", "hybrid"),
 }
+#: Ensembles that sample all temperatures in one pass.
+AT_ONCE = ("replica-exchange", "wang-landau")
 #: What can be read from cells on the way, see `hea_sim.sampling.job_observables`.
 OBSERVABLES = ("order", "rdf", "distortion", "structure-types", "precipitates", "composition-map", "diffuse-scattering")
 #: Keys that change no result: a run may be taken up again with others.
@@ -60,6 +62,18 @@ class DynamicsSettings(StrictSettings):
     sweeps: float = Field(default=0.1, gt=0, le=100)
 
 
+class WangLandauSettings(StrictSettings):
+    """Settings of the ensemble "wang-landau", see `hea_sim.sampling.wang_landau`.
+
+    `bins` of energy lie evenly in `energy_range_eV_per_atom`, which is sought where it is left out. A replica ends
+    when ln f, by which the density of states is still being raised, falls below `ln_f`, or after the job's `steps`.
+    """
+
+    bins: int = Field(default=200, ge=10, le=100_000)
+    energy_range_eV_per_atom: tuple[float, float] | None = None
+    ln_f: float = Field(default=1e-6, gt=0, lt=1)
+
+
 class PrecipitateSettings(StrictSettings):
     """What counts as a precipitate, see `hea_sim.observables.precipitates.find_precipitates`."""
 
@@ -75,10 +89,16 @@ class SampleJob(StrictSettings):
     `temperatures_K`, or those of `ramp`, are visited one after another, each with `equilibration_steps` and then
     `steps` that are sampled; `heating` goes back up through them afterwards. A step is a sweep of Monte Carlo (as many
     proposals as sites), a time step of molecular dynamics, or a cycle of both. `samples` observations are made at each
-    temperature, and `snapshots` of them look at the whole cell for `observables`. `size` counts conventional cells
-    along three axes.
+    temperature, and `snapshots` of them look at the whole cell for `observables`; every `trajectory_every`-th of them
+    is kept as a frame of trajectory.extxyz (0: none). `size` counts conventional cells along three axes.
+
+    Two ensembles of the engine "lattice" sample all temperatures at once. "replica-exchange" walks at each of them,
+    and neighbours may trade places every `exchange_every` sweeps. "wang-landau" learns the density of states, from
+    which every temperature follows; its errors come from the spread of independent `replicas`.
 
     `model` is a shipped lattice model or a model folder; without it the one with the fewest species that fits is taken.
+    Where a model has sublattices, `sublattices` gives the composition of each, in its order; it may be left out where
+    each element can stand on one alone.
     `potential` is a shipped one, a model folder or a published file, with `species` where that file only numbers them.
     `layout` of the engine "lattice" is that of large cells ("classes") or the plain one ("serial"): both sample the
     same distribution. `start` is a structure file to begin with instead of a random arrangement. `replicas` are
@@ -105,11 +125,15 @@ class SampleJob(StrictSettings):
     steps: int = Field(default=400, ge=1)
     samples: int = Field(default=128, ge=1, le=1_000_000)
     snapshots: int = Field(default=4, ge=0)
+    trajectory_every: int = Field(default=0, ge=0)
     observables: tuple[str, ...] = ("order",)
     shells: int = Field(default=3, ge=1, le=12)
     near_share: float = Field(default=0.5, ge=0, le=1)
     chemical_potentials_eV: dict[str, float] = Field(default_factory=dict)
     kappa: float = Field(default=200.0, gt=0, lt=1e9)
+    exchange_every: int = Field(default=1, ge=1)
+    wang_landau: WangLandauSettings = WangLandauSettings()
+    sublattices: tuple[str, ...] = ()
     layout: Literal["auto", "serial", "classes"] = "auto"
     precipitates: PrecipitateSettings | None = None
     dynamics: DynamicsSettings = DynamicsSettings()
@@ -134,12 +158,21 @@ class SampleJob(StrictSettings):
             data["ensemble"] = "nvt" if data["engine"] == "dynamics" else ENSEMBLES[data["engine"]][0]
         if isinstance(data.get("temperatures_K"), int | float):
             data["temperatures_K"] = (data["temperatures_K"],)
+        if data["ensemble"] == "wang-landau":  # as long as ln f takes, and samples for every energy
+            data = {"steps": 1_000_000, "samples": 5000, "equilibration_steps": 0, **data}
         return data
 
     @field_validator("alloy")
     @classmethod
     def _alloy_is_readable(cls, value: str) -> str:
         Composition.parse(value)
+        return value
+
+    @field_validator("sublattices")
+    @classmethod
+    def _sublattices_are_readable(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            Composition.parse(part)
         return value
 
     @field_validator("size")
@@ -184,8 +217,26 @@ class SampleJob(StrictSettings):
             raise InputError("workers are processes here, a scheduler has its own; leave one of them out")
         if "precipitates" in self.observables and self.precipitates is None:
             raise InputError("observable 'precipitates' needs precipitates = {species = ['Al'], threshold = 0.5}")
+        self._check_at_once()
         self._check_elements()
         return self
+
+    def _check_at_once(self) -> None:
+        """Refuse what does not go with an engine, or with ensembles that sample all temperatures at once."""
+        if self.sublattices and self.engine != "lattice":
+            raise InputError(f"engine '{self.engine}' knows no sublattices; wanted engine = 'lattice', or none of them")
+        if self.trajectory_every and self.engine == "lammps":
+            raise InputError("engine 'lammps' keeps its own dumps; leave trajectory_every out")
+        if not self.at_once:
+            return
+        if self.heating:
+            raise InputError(f"ensemble '{self.ensemble}' samples all temperatures at once; leave heating out")
+        if self.ensemble == "replica-exchange" and len(set(self.ladder_K)) < max(2, len(self.ladder_K)):
+            raise InputError(
+                f"replica-exchange: got {list(self.ladder_K)} K, wanted two temperatures or more, all different"
+            )
+        if self.ensemble == "wang-landau" and (self.trajectory_every or set(self.observables) - {"order"}):
+            raise InputError("ensemble 'wang-landau' reads order alone; leave trajectory_every and other looks out")
 
     def _check_elements(self) -> None:
         """Refuse keys that name elements which the alloy does not hold, or leave a chemical potential open."""
@@ -218,13 +269,28 @@ class SampleJob(StrictSettings):
 
     @property
     def stages(self) -> tuple[tuple[float, str], ...]:
-        """List temperature and branch of every stage: "cooling", "heating", or "hold" for a single temperature."""
+        """List temperature and branch of every stage: "cooling", "heating", or "hold" for a single temperature.
+
+        Where all are sampled at once the ensemble is the branch, and the coldest comes last.
+        """
         ladder = self.ladder_K
+        if self.at_once:
+            return tuple((t, self.ensemble) for t in sorted(ladder, reverse=True))
         if len(ladder) == 1:
             return ((ladder[0], "hold"),)
         there, back = ("cooling", "heating") if ladder[0] >= ladder[-1] else ("heating", "cooling")
         first = tuple((t, there) for t in ladder)
         return (*first, *((t, back) for t in ladder[-2::-1])) if self.heating else first
+
+    @property
+    def at_once(self) -> bool:
+        """Tell whether all temperatures are sampled in one pass."""
+        return self.ensemble in AT_ONCE
+
+    @property
+    def passes(self) -> int:
+        """Count how often equilibration and sampling are gone through."""
+        return 1 if self.at_once else len(self.stages)
 
     @property
     def main_stage(self) -> int:

@@ -150,6 +150,7 @@ def _potential_choice(job: SampleJob) -> ChosenModel:
     record = chosen.record
     scores = [f"{key}: {s['value']:g} {s['unit']} ({s['how']})" for key, s in list(record.scores.items())[:4]]
     told = scores or ["no scores are known of it: how well it ranks arrangements must be shown elsewhere"]
+    told = [*_untrained(job, record.name, record.elements), *told]
     return ChosenModel(
         name=record.name,
         why=record.why,
@@ -159,6 +160,37 @@ def _potential_choice(job: SampleJob) -> ChosenModel:
         energy_std_eV=record.energy_error_eV_per_atom,
         potential=chosen.potential,
     )
+
+
+def _untrained(job: SampleJob, name: str, elements: Sequence[str]) -> list[str]:
+    """Say where the lattice of a job was none of a potential's training, by its card.
+
+    A card lists "structures" among its settings; where it lists none, those of its elements are taken.
+    """
+    from ase.data import atomic_numbers, reference_states
+
+    from hea_sim.lattice.shells import lattice_name
+    from hea_sim.registry.cards import MODELS, read_card
+
+    if job.lattice is None or not (MODELS / name).is_dir():
+        return []
+    wanted = lattice_name(job.lattice)
+    listed = read_card(MODELS / name).settings.get("structures")
+    if isinstance(listed, list):
+        return [] if wanted in listed else [f"{wanted} was not among the structures of its training: {_joined(listed)}"]
+    states: list[Any] = [reference_states[atomic_numbers[e]] for e in elements]
+    symmetries = {str(state["symmetry"]) for state in states if state}
+    common = sorted({"bcc": "A2", "fcc": "A1", "hcp": "A3"}.get(s, s) for s in symmetries)
+    if wanted in common:
+        return []
+    return [
+        f"{wanted} was not in its training as far as its card says, which lists no structures; those of its elements"
+        f" are {_joined(common)}: energies on {job.lattice} are extrapolated"
+    ]
+
+
+def _joined(names: Sequence[Any]) -> str:
+    return ", ".join(str(name) for name in names)
 
 
 def _file_sums(name: str) -> dict[str, str]:

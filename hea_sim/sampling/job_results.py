@@ -2,64 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from hea_sim.observables.reweighting import statistical_inefficiency
-from hea_sim.observables.transitions import find_transitions
-from hea_sim.observables.warren_cowley import blocked_mean, warren_cowley_of_pairs
+from hea_sim.observables.reweighting import reweight, statistical_inefficiency
+from hea_sim.observables.transitions import find_transitions, heat_capacity_curve
+from hea_sim.observables.warren_cowley import warren_cowley_of_pairs
 from hea_sim.records import Estimate
-from hea_sim.sampling.job import SampleJob
-from hea_sim.sampling.job_files import read_arrays, replica_folder
-from hea_sim.sampling.run_replica import SAMPLES, Record
+from hea_sim.sampling.job_density import density_curve, density_order, density_rows, density_transitions
+from hea_sim.sampling.job_samples import Samples, combined_mean, named_pairs
 from hea_sim.sampling.thermostats import GPA
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Samples:
-    """Hold the samples of all replicas: `replicas[r][stage][name]` are arrays (samples, ...)."""
-
-    job: SampleJob
-    species: tuple[str, ...]
-    n_atoms: int
-    replicas: tuple[tuple[Mapping[str, np.ndarray], ...], ...]
-
-    def of(self, stage: int, name: str) -> list[np.ndarray]:
-        """List what the replicas saw of something at one stage; empty where nobody looked."""
-        return [replica[stage][name] for replica in self.replicas if name in replica[stage]]
-
-
-def read_samples(job: SampleJob, out: Path, owner: str, species: Sequence[str], n_atoms: int) -> Samples:
-    """Read the samples of all finished replicas."""
-    replicas = []
-    for number in range(job.replicas):
-        record = Record.of(read_arrays(replica_folder(out, number) / SAMPLES, owner))
-        replicas.append(tuple({k: np.array(v) for k, v in stage.items()} for stage in record.stages))
-    return Samples(job=job, species=tuple(species), n_atoms=n_atoms, replicas=tuple(replicas))
-
-
-def combined_mean(samples: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Average chains (samples, ...) of independent replicas; the larger of two errors is given.
-
-    One is joined from the blocked errors of the chains, the other is the spread of their means: it is larger where
-    the chains have not forgotten how they began.
-    """
-    means, errors = zip(*(blocked_mean(s) for s in samples), strict=True)
-    count = len(means)
-    inside = np.sqrt(np.sum(np.square(np.array(errors)), axis=0)) / count
-    if count == 1:
-        return np.asarray(means[0]), inside
-    between = np.std(np.array(means), axis=0, ddof=1) / np.sqrt(count)
-    return np.mean(np.array(means), axis=0), np.fmax(inside, between)
-
-
 def stage_rows(samples: Samples) -> list[dict[str, Any]]:
     """Give one row for each temperature that was visited."""
+    if samples.job.ensemble == "wang-landau":
+        return density_rows(samples)
     return [_stage_row(samples, k) for k in range(len(samples.job.stages))]
 
 
@@ -139,6 +100,8 @@ def _drift(energies: Sequence[np.ndarray]) -> float:
 
 def order_arrays(samples: Samples, stage: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Average the Warren-Cowley parameters (shells, species, species); None where pairs were not counted."""
+    if samples.job.ensemble == "wang-landau":
+        return density_order(samples, samples.job.stages[stage][0])
     counted = samples.of(stage, "pair_fractions")
     if not counted:
         return None
@@ -148,21 +111,11 @@ def order_arrays(samples: Samples, stage: int) -> tuple[np.ndarray, np.ndarray] 
 def order_table(samples: Samples, stage: int) -> dict[str, list[dict[str, float]]]:
     """Name the Warren-Cowley parameters by pair, in order of the symbols: one value with its std for each shell."""
     found = order_arrays(samples, stage)
-    if found is None:
-        return {}
-    value, std = found
-    table = {}
-    for i, a in enumerate(samples.species):
-        for j, b in enumerate(samples.species):
-            if a <= b and np.isfinite(value[:, i, j]).all():
-                table[f"{a}-{b}"] = [
-                    {"value": float(v), "std": float(s)} for v, s in zip(value[:, i, j], std[:, i, j], strict=True)
-                ]
-    return dict(sorted(table.items()))
+    return {} if found is None else named_pairs(samples.species, *found)
 
 
 #: Names of samples that have a place of their own in a row.
-_KNOWN = frozenset({"energy_eV_per_atom", "trials", "accepted", "pair_fractions", "composition"})
+_KNOWN = frozenset({"energy_eV_per_atom", "trials", "accepted", "pair_fractions", "composition", "trade_rates"})
 
 
 def _others(samples: Samples, stage: int) -> dict[str, Any]:
@@ -180,6 +133,8 @@ def _others(samples: Samples, stage: int) -> dict[str, Any]:
 
 def transition_rows(samples: Samples) -> list[dict[str, Any]]:
     """Find transitions branch by branch; where a branch was walked both ways, a hysteresis shows as two rows."""
+    if samples.job.ensemble == "wang-landau":
+        return density_transitions(samples)
     rows = []
     stages = samples.job.stages
     for branch in dict.fromkeys(name for _, name in stages):
@@ -203,3 +158,35 @@ def transition_rows(samples: Samples) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def curve_of(samples: Samples) -> dict[str, np.ndarray]:
+    """Give energy and heat capacity between the temperatures, where all were sampled at once; else nothing.
+
+    Arrays (n,) by name: "temperature_K", "heat_capacity_k" per atom and its std; the reweighted ones only where enough
+    samples bear on them.
+    """
+    job = samples.job
+    if job.ensemble == "wang-landau":
+        return density_curve(samples)
+    if job.ensemble != "replica-exchange":
+        return {}
+    temperatures = [t for t, _ in job.stages]
+    energies = [samples.n_atoms * np.concatenate(weighed_energies(samples, k)) for k in range(len(temperatures))]
+    joined = reweight(energies, temperatures)
+    found = heat_capacity_curve(joined, samples.n_atoms, seed=job.seed)
+    grid = found.temperatures_K[found.trusted]
+    return {
+        "temperature_K": grid,
+        "energy_eV_per_atom": joined.average(energies, grid) / samples.n_atoms,
+        "heat_capacity_k": found.heat_capacity_k[found.trusted],
+        "heat_capacity_std_k": found.std_k[found.trusted],
+    }
+
+
+def trade_rates(samples: Samples) -> np.ndarray | None:
+    """Give how often neighbours in temperature traded (stages - 1,), coldest first; None where they could not."""
+    if samples.job.ensemble != "replica-exchange":
+        return None
+    found = samples.of(samples.job.main_stage, "trade_rates")
+    return np.asarray(np.mean([rates[-1] for rates in found], axis=0))

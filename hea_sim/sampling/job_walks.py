@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hea_sim.errors import InputError, MissingFileError
 from hea_sim.sampling.contract import Walk
-from hea_sim.sampling.job import SampleJob
+from hea_sim.sampling.job import AT_ONCE, SampleJob
 from hea_sim.sampling.job_models import ChosenModel
+from hea_sim.sampling.job_sublattices import compositions_of, sublattice_species
 
 #: Atoms of the small random cell whose lattice parameter at rest a job takes.
 _AT_REST_ATOMS = 128
@@ -36,8 +38,7 @@ def check_job(job: SampleJob, chosen: ChosenModel, *, lattice_parameter_A: float
     """Refuse a job of which no walk can be made, before a folder is claimed for it."""
     if job.engine == "lattice":
         _check_cell(job, chosen.lattice_model)
-        if job.start is not None:
-            _occupation_of(job, _read_start(job), chosen.lattice_model)
+        lattice_start(job, chosen.lattice_model)
     else:
         _check_room(starting_atoms(job, np.random.default_rng(0), lattice_parameter_A), chosen)
 
@@ -68,9 +69,10 @@ def _of_elements_A(job: SampleJob, chosen: ChosenModel) -> float:
     from hea_sim.elements import vegard_volume_A3
 
     model: Any = chosen.lattice_model
-    sites = len(model.bound(job.size).sublattice)
-    unit = float(model.atoms(np.zeros(sites, np.int8), job.size, 1.0).get_volume())
-    return float((sites * vegard_volume_A3(job.composition).value / unit) ** (1 / 3))
+    small = model.bound((1, 1, 1))
+    first = np.array([held[0] for held in small.holds] or [0], np.int8)  # a species that each sublattice may hold
+    unit = float(model.atoms(first[small.sublattice], (1, 1, 1), 1.0).get_volume())
+    return float((len(small.sublattice) * vegard_volume_A3(job.composition).value / unit) ** (1 / 3))
 
 
 def starting_atoms(job: SampleJob, rng: np.random.Generator, lattice_parameter_A: float) -> Any:
@@ -181,13 +183,13 @@ def _lattice_walk(
 
     model: Any = chosen.lattice_model
     _check_cell(job, model)
-    begin: Any = job.composition
-    if job.start is not None:
-        begin = _occupation_of(job, _read_start(job), model)
+    begin = lattice_start(job, model)
     shared: dict[str, Any] = {"shells": job.shells, "a_A": a_A or None}
+    if job.ensemble in AT_ONCE:
+        return _walk_of_all(job, model, begin, rng, shared)
     if job.ensemble in ("semi-grand", "variance-constrained"):
         # Species of the model that the alloy does not name stay out of it.
-        shared["allowed"] = [job.composition.elements] if not model.bound(job.size).sublattice.any() else None
+        shared["allowed"] = [[s for s in held if s in job.composition] for held in sublattice_species(model)]
     if job.ensemble == "semi-grand":
         return SemiGrandWalk(
             model, job.size, begin, temperature_K, rng, chemical_potentials_eV=job.chemical_potentials_eV, **shared
@@ -204,13 +206,30 @@ def _lattice_walk(
     return CanonicalWalk(model, job.size, begin, temperature_K, rng, near_share=job.near_share, **shared)
 
 
+def _walk_of_all(job: SampleJob, model: Any, begin: Any, rng: np.random.Generator, shared: Mapping[str, Any]) -> Walk:
+    """Make a walk that samples all temperatures of the job."""
+    if job.ensemble == "replica-exchange":
+        from hea_sim.sampling.replica_exchange import ReplicaExchange
+
+        threads = max(1, job.workers // job.replicas)
+        settings = {"every": job.exchange_every, "threads": threads, "near_share": job.near_share, **shared}
+        return ReplicaExchange(model, job.size, begin, job.ladder_K, rng, **settings)
+    from hea_sim.sampling.wang_landau import WangLandau
+
+    wanted = job.wang_landau
+    return WangLandau(
+        model, job.size, begin, min(job.ladder_K), rng, near_share=job.near_share, bins=wanted.bins,
+        energy_range_eV_per_atom=wanted.energy_range_eV_per_atom, **shared,
+    )  # fmt: skip
+
+
 def _by_classes(job: SampleJob, model: Any) -> bool:
     """Tell whether the layout for large cells is taken: where it is asked for, or is faster and fits."""
     from hea_sim.lattice.pairs import PairModel
 
     if job.layout != "auto":
         return job.layout == "classes"
-    sites = _sites(job, model)
+    sites = count_sites(job, model)
     if not isinstance(model, PairModel) or sites < _LARGE_SITES:
         return False
     from hea_sim.sampling.class_layout import class_layout
@@ -233,7 +252,7 @@ def _check_cell(job: SampleJob, model: Any) -> None:
             f"size {list(job.size)}: model {model.name} reaches {reach:.2f} lattice parameters, so that a site would"
             f" meet its own image; wanted at least {int(np.floor(reach)) + 1} cells along each axis"
         )
-    sites = _sites(job, model)
+    sites = count_sites(job, model)
     missing = [e for e, n in job.composition.counts(sites).items() if n == 0]
     if missing:
         raise InputError(
@@ -242,13 +261,18 @@ def _check_cell(job: SampleJob, model: Any) -> None:
         )
 
 
-def _sites(job: SampleJob, model: Any) -> int:
+def count_sites(job: SampleJob, model: Any) -> int:
     """Count the sites of the cell, without the tables of a large one where its lattice says it."""
     from hea_sim.lattice.shells import is_cubic, sites_per_cell
 
     if is_cubic(model.lattice):
         return sites_per_cell(model.lattice) * int(np.prod(job.size))
     return len(model.bound(job.size).sublattice)
+
+
+def lattice_start(job: SampleJob, model: Any) -> Any:
+    """Give what a walk on a lattice begins with: a cell from a file, the composition, or one for each sublattice."""
+    return compositions_of(job, model) if job.start is None else _occupation_of(job, _read_start(job), model)
 
 
 def _occupation_of(job: SampleJob, atoms: Any, model: Any) -> np.ndarray:

@@ -29,6 +29,11 @@ def energy_change(occupation: np.ndarray, i: int, a: int, j: int, b: int, tables
     raise NotImplementedError
 
 
+def composition_change(counts: np.ndarray, w: int, x: int, tables: tuple[np.ndarray, ...]) -> float:
+    """Stand where `specialised` puts what hangs on the composition alone."""
+    raise NotImplementedError
+
+
 @register_jitable
 def _partner(
     i: int, key: np.uint64, place: np.uint64, nearest: np.ndarray, near_share: float,
@@ -88,7 +93,7 @@ def flip_loop(
         w = occupation[i]
         if a != w:
             trials += 1
-            change = energy_change(occupation, i, a, -1, a, tables)
+            change = energy_change(occupation, i, a, -1, a, tables) + composition_change(counts, w, a, tables)
             # N sum_i (c_i - t_i)^2 after less before, for one atom fewer of w and one more of a
             spread = 2.0 * ((counts[a] - counts[w] + 1) / sites - target[a] + target[w])
             exponent = beta_per_eV * (change - mu_eV[a] + mu_eV[w]) + kappa * spread

@@ -17,7 +17,6 @@ The walk depends on the seed of `rng` alone: one number is drawn from it, the ke
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -27,15 +26,16 @@ from hea_sim.alloy import Composition
 from hea_sim.errors import InputError
 from hea_sim.lattice.contract import LatticeModel
 from hea_sim.sampling.lattice_kernels import DRAWS, exchange_loop, flip_loop
+from hea_sim.sampling.lattice_state import BathTemperature, cell_of, kept_state, restore_state
 from hea_sim.sampling.random_streams import draw_key
-from hea_sim.sampling.settings_check import check_temperature
 from hea_sim.sampling.specialised import specialised
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Proposals in one call of a compiled loop, so that an interrupt is heard.
 _CHUNK = 10_000_000
 
-Start = Composition | str | Mapping[str, float] | np.ndarray
+#: A composition, one for each sublattice, or species indices (sites,).
+Start = Composition | str | Mapping[str, float] | Sequence[str] | np.ndarray
 
 
 class LatticeWalk:
@@ -44,6 +44,7 @@ class LatticeWalk:
     kind: ClassVar[str]
     #: The loop that makes the proposals.
     loop: ClassVar[Callable[..., Any]]
+    temperature_K = BathTemperature()
 
     def __init__(
         self,
@@ -60,24 +61,16 @@ class LatticeWalk:
         self.model, self.size, self.temperature_K = model, tuple(int(n) for n in size), temperature_K
         self.shells, self._a_A = shells, a_A
         self._bound = model.bound(size)
-        self.occupation = start_occupation(model, self._bound.sublattice, start, rng)
+        self.occupation = start_occupation(model, self._bound.sublattice, start, rng, self._bound.holds)
         self._key, self._place = draw_key(rng), np.uint64(0)
-        self._run = specialised(type(self).loop, self._bound.energy_change, compiled=compiled)
+        changes = self._bound.energy_change, self._bound.composition_change
+        self._run = specialised(type(self).loop, *changes, compiled=compiled)
         sublattice = self._bound.sublattice.astype(np.int64)
         self._sublattice, self._members = sublattice, np.argsort(sublattice, kind="stable")
         self._starts = np.concatenate([[0], np.cumsum(np.bincount(sublattice))])
         self._nearest = np.ascontiguousarray(self._bound.nearest, np.int32)
         self.energy_eV = model.energy_eV_per_atom(self.occupation, self.size) * len(self.occupation)
         self.trials = self.accepted = 0
-
-    @property
-    def temperature_K(self) -> float:
-        """Give the temperature of the walk; it may be set at any time."""
-        return self._temperature_K
-
-    @temperature_K.setter
-    def temperature_K(self, value: float) -> None:
-        self._temperature_K = check_temperature(value)
 
     @property
     def beta_per_eV(self) -> float:
@@ -111,14 +104,26 @@ class LatticeWalk:
         raise NotImplementedError
 
     def observe(self) -> dict[str, float | np.ndarray]:
-        """Give energy per atom, fractions of the species, counters and pair fractions (shells, species, species)."""
-        return {
+        """Give energy per atom, fractions of the species, counters and pair fractions (shells, species, species).
+
+        Where there are several sublattices, "sublattice_fractions" (sublattices, species) too.
+        """
+        several: dict[str, float | np.ndarray] = {}
+        if len(self._starts) > 2:
+            several["sublattice_fractions"] = self.sublattice_fractions()
+        return several | {
             "energy_eV_per_atom": self.energy_eV / len(self.occupation),
             "fractions": self.fractions,
             "trials": float(self.trials),
             "accepted": float(self.accepted),
             "pair_fractions": self.pair_fractions(),
         }
+
+    def sublattice_fractions(self) -> np.ndarray:
+        """Give the fraction (sublattices, species) of each species on each sublattice."""
+        n, sublattices = len(self.model.species), len(self._starts) - 1
+        counts = np.bincount(self._sublattice * n + self.occupation, minlength=n * sublattices)
+        return counts.reshape(sublattices, n) / np.diff(self._starts)[:, None]
 
     def pair_fractions(self) -> np.ndarray:
         """Count the pair fractions (shells, species, species); the first shell alone on lattices without a table."""
@@ -133,48 +138,27 @@ class LatticeWalk:
 
     def atoms(self) -> Any:
         """Give the present `ase.Atoms`; without a lattice parameter, at the volume of the elements."""
-        if self._a_A is not None:
-            return self.model.atoms(self.occupation, self.size, self._a_A)
-        from hea_sim.elements import vegard_volume_A3
-
-        unit = float(self.model.atoms(self.occupation, self.size, 1.0).get_volume())
-        amounts = {e: float(c) for e, c in zip(self.model.species, self.fractions, strict=True) if c > 0}
-        a_A = (len(self.occupation) * vegard_volume_A3(amounts).value / unit) ** (1 / 3)
-        return self.model.atoms(self.occupation, self.size, a_A)
+        return cell_of(self.model, self.occupation, self.size, self._a_A)
 
     def state(self) -> dict[str, np.ndarray]:
         """Give all that the future depends on."""
-        return {
-            "walk": np.frombuffer(self._identity().encode(), np.uint8),
-            "occupation": self.occupation.copy(),
-            "temperature_K": np.array(self.temperature_K),
-            "energy_eV": np.array(self.energy_eV),
-            "counters": np.array([self.trials, self.accepted], np.int64),
-            "stream": np.array([self._key, self._place], np.uint64),
-        }
+        return kept_state(self, self._identity()) | {"energy_eV": np.array(self.energy_eV)}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go back to a kept state."""
-        kept = np.asarray(state["walk"], np.uint8).tobytes().decode() if "walk" in state else "nothing of the kind"
-        if kept != self._identity():
-            raise InputError(f"kept state of another walk ({kept}); wanted one of {self._identity()}")
-        self.occupation[:] = state["occupation"]
-        self.temperature_K = float(state["temperature_K"])
+        self.occupation[:] = restore_state(self, state, self._identity())
         self.energy_eV = float(state["energy_eV"])
-        self.trials, self.accepted = (int(n) for n in state["counters"])
-        self._key, self._place = np.asarray(state["stream"], np.uint64)
 
-    def _identity(self) -> str:
+    def _identity(self) -> dict[str, Any]:
         """Say which walk this is: kind, model with a checksum of its numbers, size, settings."""
         sums = hashlib.sha256()
         for table in self._bound.tables:
             if table.dtype.kind == "f":  # the others follow from lattice and size
                 sums.update(np.ascontiguousarray(table).tobytes())
-        told = {
+        return {
             "kind": self.kind, "model": self.model.name, "species": list(self.model.species),
             "size": list(self.size), "sha256": sums.hexdigest()[:16], **self._settings(),
         }  # fmt: skip
-        return json.dumps(told)
 
     def _settings(self) -> dict[str, Any]:
         return {}
@@ -185,7 +169,8 @@ class CanonicalWalk(LatticeWalk):
 
     `near_share` of the proposals are of nearest neighbours, the others of any two sites of a sublattice. With 1 the
     walk is that of diffusion by exchange, which is ergodic only where neighbours connect each sublattice.
-    `start` is a composition, of which a random arrangement is made, or species indices (sites,).
+    `start` is a composition, of which a random arrangement is made, one for each sublattice, or species indices
+    (sites,).
     """
 
     kind = "canonical"
@@ -226,7 +211,7 @@ class SemiGrandWalk(LatticeWalk):
 
     `chemical_potentials_eV` maps symbols to mu_i, against the elements as energies are; only differences matter, and
     a species that is not named has zero. `allowed` lists the symbols that each sublattice may hold; without it, all
-    of the model where there is one sublattice, else those that a sublattice holds at the start.
+    that the model lets it hold.
     """
 
     kind = "semi-grand"
@@ -260,10 +245,8 @@ class SemiGrandWalk(LatticeWalk):
         species, sublattices = self.model.species, len(self._starts) - 1
         if allowed is not None:
             lists = [species_indices(self.model, symbols).tolist() for symbols in allowed]
-        elif sublattices == 1:
-            lists = [list(range(len(species)))]
         else:
-            lists = [np.unique(self.occupation[self._sublattice == k]).tolist() for k in range(sublattices)]
+            lists = [list(held) for held in self._bound.holds] or [list(range(len(species)))] * sublattices
         if len(lists) != sublattices or not all(lists):
             raise InputError(
                 f"allowed species: got lists for {len(lists)} sublattices, wanted {sublattices}, none empty"
@@ -351,16 +334,50 @@ def species_vector(model: LatticeModel, values: Mapping[str, float], what: str) 
     return found
 
 
-def start_occupation(model: LatticeModel, sublattice: np.ndarray, start: Start, rng: np.random.Generator) -> np.ndarray:
-    """Give species indices (sites,) to start from: those given, or a random arrangement of a composition."""
+def start_occupation(
+    model: LatticeModel,
+    sublattice: np.ndarray,
+    start: Start,
+    rng: np.random.Generator,
+    holds: Sequence[Sequence[int]] = (),
+) -> np.ndarray:
+    """Give species indices (sites,) to start from: those given, or a random arrangement of a composition.
+
+    A model with sublattices takes one composition for each, in their order; `holds` are the species that each may hold.
+    """
     sites, species = len(sublattice), len(model.species)
-    if not isinstance(start, np.ndarray):
-        if sublattice.any():
-            raise InputError(f"model {model.name} has sublattices: give species indices (sites,), not a composition")
-        counts = Composition.parse(start).counts(sites)
-        return rng.permutation(np.repeat(species_indices(model, list(counts)), list(counts.values()))).astype(np.int8)
-    if start.shape != (sites,) or start.dtype.kind not in "iu":
-        raise InputError(f"occupation: got {start.dtype} of shape {start.shape}, wanted whole numbers ({sites},)")
-    if start.min() < 0 or start.max() >= species:
-        raise InputError(f"occupation: got indices {start.min()} to {start.max()}, wanted 0 to {species - 1}")
-    return start.astype(np.int8)
+    if isinstance(start, np.ndarray):
+        if start.shape != (sites,) or start.dtype.kind not in "iu":
+            raise InputError(f"occupation: got {start.dtype} of shape {start.shape}, wanted whole numbers ({sites},)")
+        if start.min() < 0 or start.max() >= species:
+            raise InputError(f"occupation: got indices {start.min()} to {start.max()}, wanted 0 to {species - 1}")
+        return _checked_holds(model, sublattice, holds, start.astype(np.int8))
+    number = int(sublattice.max()) + 1
+    whole = isinstance(start, str | Mapping)
+    parts: list[Any] = [start] if whole else list(start)
+    if len(parts) != number:
+        raise InputError(
+            f"model {model.name} has {number} sublattice{'s' if number > 1 else ''}; got"
+            f" {'one composition for the whole cell' if whole else f'{len(parts)} compositions'}, wanted one for each"
+        )
+    occupation = np.empty(sites, np.int8)
+    for k, part in enumerate(parts):
+        here = sublattice == k
+        counts = Composition.parse(part).counts(int(here.sum()))
+        atoms = np.repeat(species_indices(model, list(counts)), list(counts.values()))
+        occupation[here] = rng.permutation(atoms)
+    return _checked_holds(model, sublattice, holds, occupation)
+
+
+def _checked_holds(
+    model: LatticeModel, sublattice: np.ndarray, holds: Sequence[Sequence[int]], occupation: np.ndarray
+) -> np.ndarray:
+    """Refuse species on sublattices that the model does not let them hold."""
+    for k, held in enumerate(holds):
+        strangers = np.setdiff1d(occupation[sublattice == k], held)
+        if len(strangers):
+            raise InputError(
+                f"sublattice {k} of model {model.name} holds {', '.join(model.species[s] for s in held)}; got"
+                f" {', '.join(model.species[s] for s in strangers)} on it"
+            )
+    return occupation

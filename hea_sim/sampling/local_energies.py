@@ -8,8 +8,9 @@ is computed.
 
 | engine | for | computes |
 |---|---|---|
-| `local_energies_mtp.MtpEnergies` | moment tensor potentials | from moments that are kept; compiled |
+| `local_energies_kept.KeptEnergies` | MTP, SNAP | from moments or densities that are kept; compiled |
 | `SiteEnergies` | any other site model | site energies of the centres of a wave by one call of the model |
+| `local_energies_moving.MovingEnergies` | any site model | the same at places that move |
 | `WholeEnergies` | any potential | the whole energy of each trial: slow, and the judge of the others |
 """
 
@@ -23,7 +24,6 @@ import numpy as np
 from hea_sim.errors import InputError
 from hea_sim.potentials.contract import Potential, SitePotential
 from hea_sim.potentials.environment import Environment, find_neighbours
-from hea_sim.potentials.mtp import MtpModel
 from hea_sim.sampling.wave_kernels import wave_numbers
 
 if TYPE_CHECKING:
@@ -113,10 +113,11 @@ def local_energies(
         return WholeEnergies(potential, atoms)
     if environment is None:
         environment = find_neighbours([atoms], potential.cutoff_A)
-    if fast and isinstance(potential.model, MtpModel):
-        from hea_sim.sampling.local_energies_mtp import MtpEnergies
+    if fast:
+        from hea_sim.sampling.local_energies_kept import WITH_ENGINE, KeptEnergies
 
-        return MtpEnergies(potential, potential.model, environment)
+        if isinstance(potential.model, WITH_ENGINE):
+            return KeptEnergies(potential, environment)
     return SiteEnergies(potential, environment)
 
 
@@ -213,7 +214,7 @@ class SiteEnergies(_Waves):
         after = self.kinds.copy()  # the trials of a wave change different atoms
         after[atoms] = kinds
         starts, second, _ = self._places
-        pairs = _ranges(starts[centres], starts[centres + 1])
+        pairs = ranges(starts[centres], starts[centres + 1])
         energies = self._site_energies(centres, after[centres], after[second[pairs]], pairs)
         self._last = centres, owner, energies
         return np.bincount(owner, energies - self._site_eV[centres], minlength=len(atoms))
@@ -227,7 +228,7 @@ class SiteEnergies(_Waves):
         """List the centres of trials, and the trial of each."""
         starts, second, _ = self._places
         flat = atoms.ravel()
-        pairs = _ranges(starts[flat], starts[flat + 1])
+        pairs = ranges(starts[flat], starts[flat + 1])
         trial = np.repeat(np.arange(len(atoms)), atoms.shape[1])
         all_owners = np.concatenate([trial, np.repeat(trial, starts[flat + 1] - starts[flat])])
         found = np.unique(all_owners * len(self.kinds) + np.concatenate([flat, second[pairs]]))
@@ -299,7 +300,7 @@ def _numbers(elements: tuple[str, ...]) -> np.ndarray:
     return np.array([atomic_numbers[element] for element in elements])
 
 
-def _ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
+def ranges(first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Concatenate the ranges from `first` (n,) up to `last` (n,)."""
     counts = last - first
     return np.arange(counts.sum()) + np.repeat(first - np.concatenate([[0], np.cumsum(counts[:-1])]), counts)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hea_sim.alloy import Composition
+from hea_sim.lattice.contract import LatticeModel
 from hea_sim.lattice.pairs import PairModel
 from hea_sim.lattice.shells import lattice_name
 from hea_sim.observables.reweighting import reweight
@@ -60,7 +61,7 @@ class OrderingScan:
 
 def scan_ordering(
     alloy: Composition | str,
-    model: PairModel,
+    model: LatticeModel,
     *,
     seed: int,
     size: Sequence[int] = (6, 6, 6),
@@ -73,7 +74,8 @@ def scan_ordering(
     Raises what `ReplicaExchange` raises for a model without the alloy's elements.
     """
     composition = Composition.parse(alloy)
-    model = model.restricted(composition.elements)
+    if isinstance(model, PairModel):
+        model = model.restricted(composition.elements)
     walk = ReplicaExchange(model, size, composition, temperatures_K, np.random.default_rng(seed))
     walk.advance(equilibration_sweeps)
     n_atoms = len(walk.walks[0].occupation)
@@ -85,7 +87,7 @@ def scan_ordering(
         if k % _ORDER_EVERY == 0:
             order.append([[_best_sorted(w.occupation, model, size, s) for w in walk.walks] for s in structures])
     totals = np.array(energies).T
-    ratio = arrangement_error(model.card)
+    ratio = arrangement_error(getattr(model, "card", {}))
     ratio = UNKNOWN_ERROR if ratio is None else ratio
     found = find_transitions(list(totals), walk.temperatures_K, n_atoms, seed=seed)
     seen = np.array(order)  # (samples, structures, temperatures)
@@ -105,7 +107,7 @@ def scan_ordering(
     )
 
 
-def _best_sorted(occupation: np.ndarray, model: PairModel, size: Sequence[int], structure: str) -> float:
+def _best_sorted(occupation: np.ndarray, model: LatticeModel, size: Sequence[int], structure: str) -> float:
     return float(np.nanmax(long_range_order(occupation, model.lattice, structure, size=size, species=model.species)))
 
 

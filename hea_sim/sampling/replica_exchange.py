@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,8 @@ class ReplicaExchange:
         self.walks = [walk(model, size, start, t, rng, **settings) for t in ladder]
         self._key, self._sweeps = draw_key(rng), 0
         self.tried, self.traded = (np.zeros(len(ladder) - 1, np.int64) for _ in range(2))
+        #: Trials and accepted ones at each temperature (2, temperatures), whichever replicas made them.
+        self.counts = np.zeros((2, len(ladder)), np.int64)
 
     @property
     def temperature_K(self) -> float:
@@ -65,14 +68,23 @@ class ReplicaExchange:
     def advance(self, steps: int) -> None:
         """Make so many sweeps of every replica."""
         end = self._sweeps + int(steps)
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.threads) if self.threads > 1 else nullcontext() as pool:
             while self._sweeps < end:
                 part = min(end - self._sweeps, self.every - self._sweeps % self.every)
-                for done in [pool.submit(walk.advance, part) for walk in self.walks]:
-                    done.result()
+                before = self._counters()
+                if pool is None:
+                    for walk in self.walks:
+                        walk.advance(part)
+                else:
+                    for done in [pool.submit(walk.advance, part) for walk in self.walks]:
+                        done.result()
+                self.counts += self._counters() - before
                 self._sweeps += part
                 if self._sweeps % self.every == 0:
                     self._trade(self._sweeps // self.every)
+
+    def _counters(self) -> np.ndarray:
+        return np.array([[walk.trials for walk in self.walks], [walk.accepted for walk in self.walks]])
 
     def _trade(self, time: int) -> None:
         """Let neighbours in temperature trade places."""
@@ -92,12 +104,24 @@ class ReplicaExchange:
         """Give what the coldest replica shows, and of all: temperatures, energies per atom, rates of trading."""
         sites = len(self.walks[0].occupation)
         return self.walks[0].observe() | {
-            "trials": float(sum(walk.trials for walk in self.walks)),
-            "accepted": float(sum(walk.accepted for walk in self.walks)),
+            "trials": float(self.counts[0].sum()),
+            "accepted": float(self.counts[1].sum()),
             "temperatures_K": self.temperatures_K.copy(),
             "energies_eV_per_atom": np.array([walk.energy_eV / sites for walk in self.walks]),
-            "trade_rates": self.traded / np.maximum(1, self.tried),
+            "trade_rates": self.trade_rates,
         }
+
+    @property
+    def trade_rates(self) -> np.ndarray:
+        """Give the share (temperatures - 1,) of tries at which neighbours in temperature traded, coldest first."""
+        return np.asarray(self.traded / np.maximum(1, self.tried))
+
+    def observe_each(self) -> list[dict[str, float | np.ndarray]]:
+        """Give what the replica at each temperature shows, coldest first; counters are those of the temperature."""
+        return [
+            walk.observe() | {"trials": float(trials), "accepted": float(accepted)}
+            for walk, trials, accepted in zip(self.walks, *self.counts, strict=True)
+        ]
 
     def atoms(self) -> Any:
         """Give the coldest replica's `ase.Atoms`."""
@@ -110,6 +134,7 @@ class ReplicaExchange:
             "clock": np.array([self._sweeps, self.every], np.int64),
             "key": np.array(self._key, np.uint64),
             "traded": np.array([self.tried, self.traded]),
+            "counts": self.counts.copy(),
         }
         for k, walk in enumerate(self.walks):
             kept |= {f"replica {k} {name}": value for name, value in walk.state().items()}
@@ -128,3 +153,4 @@ class ReplicaExchange:
             walk.restore({name.removeprefix(head): v for name, v in state.items() if name.startswith(head)})
         self._sweeps, self._key = int(state["clock"][0]), np.uint64(state["key"])
         self.tried, self.traded = np.array(state["traded"])
+        self.counts = np.array(state["counts"])

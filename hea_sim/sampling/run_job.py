@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import os
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +22,18 @@ import numpy as np
 from hea_sim.documents import document, read_json, sha256_of, to_jsonable, versions, write_atomic, write_csv, write_json
 from hea_sim.errors import InputError
 from hea_sim.records import Provenance
-from hea_sim.sampling.job import FREE_KEYS, SampleJob, job_sha256
-from hea_sim.sampling.job_files import replica_folder, sweep_leftovers
+from hea_sim.sampling.job import AT_ONCE, FREE_KEYS, SampleJob, job_sha256
+from hea_sim.sampling.job_files import read_arrays, replica_folder, sweep_leftovers
+from hea_sim.sampling.job_lock import folder_lock
 from hea_sim.sampling.job_models import ChosenModel, choose_model, resolved_job, species_of
 from hea_sim.sampling.job_observables import every_sample, looker
-from hea_sim.sampling.job_results import Samples, order_arrays, read_samples, stage_rows, transition_rows
-from hea_sim.sampling.job_walks import check_job, lattice_parameter_of, make_walk
+from hea_sim.sampling.job_results import curve_of, order_arrays, stage_rows, trade_rates, transition_rows
+from hea_sim.sampling.job_samples import Samples, read_samples
+from hea_sim.sampling.job_walks import check_job, count_sites, lattice_parameter_of, make_walk
 from hea_sim.sampling.run_replica import LAST_CELL, SAMPLES, Progress, ReplicaRun
+from hea_sim.settings import claim_folder, kept_settings
 
-RUN_FILE, RESULTS_FILE, CELL_FILE = "run.toml", "results.json", "cell.extxyz"
+RESULTS_FILE, CELL_FILE = "results.json", "cell.extxyz"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,30 +53,33 @@ class OpenRun:
 def open_run(job: SampleJob, out: str | os.PathLike[str]) -> OpenRun:
     """Choose the model, write everything out, and claim the folder with run.toml.
 
-    Raises InputError where the folder holds another run, naming the first setting that differs.
+    Raises InputError where the folder holds another run, naming the first setting that differs. The lattice parameter
+    that a job leaves open is sought once: a run that goes on takes it from run.toml.
     """
-    import tomli_w
-
     folder = Path(out)
     job = resolved_job(job)
     chosen = choose_model(job)
     if job.start is None and job.lattice_parameter_A is None:
-        job = job.model_copy(update={"lattice_parameter_A": round(lattice_parameter_of(job, chosen), 6)})
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; name another with --out")
-    _refuse_another(job, folder)
+        kept = (kept_settings(folder) or {}).get("lattice_parameter_A")
+        found = kept if isinstance(kept, float) else round(lattice_parameter_of(job, chosen), 6)
+        job = job.model_copy(update={"lattice_parameter_A": found})
     check_job(job, chosen, lattice_parameter_A=job.lattice_parameter_A or 0.0)
+    claim_folder(job, folder, free=FREE_KEYS)
     sweep_leftovers(folder)
-    text = tomli_w.dumps(job.settings())
-    path = folder / RUN_FILE
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomic(path, text)
     start = {} if job.start is None else {"start": sha256_of(Path(job.start))}
     return OpenRun(job=job, out=folder, chosen=chosen, owner=job_sha256(job, {**chosen.sha256, **start}))
 
 
 def run_replica(run: OpenRun, number: int, progress: Progress = lambda done, total: None) -> None:
-    """Run one replica to its end, or go on with it."""
+    """Run one replica to its end, or go on with it; InputError where another process is running it."""
+    if run.finished(number):
+        read_arrays(replica_folder(run.out, number) / SAMPLES, run.owner)
+        return
+    with folder_lock(replica_folder(run.out, number)):
+        _run_replica(run, number, progress)
+
+
+def _run_replica(run: OpenRun, number: int, progress: Progress) -> None:
     a_A = run.job.lattice_parameter_A or 0.0
     if run.job.engine == "lammps":
         from hea_sim.sampling.lammps_job_run import run_lammps_replica
@@ -172,6 +177,8 @@ def result_row(run: OpenRun, *, name: str = "") -> dict[str, Any]:
         "observables": main.get("observables", {}),
         "transitions": transition_rows(samples),
         "temperatures": rows,
+        "curve": curve_of(samples),
+        "trade_rates": trade_rates(samples),
         "model": run.chosen.record(),
         "notes": _notes(run, rows),
     }
@@ -181,7 +188,7 @@ def _count_atoms(run: OpenRun, atoms: Any) -> int:
     if atoms is not None:
         return len(atoms)
     if run.chosen.lattice_model is not None:
-        return len(run.chosen.lattice_model.bound(run.job.size).sublattice)
+        return count_sites(run.job, run.chosen.lattice_model)
     from hea_sim.sampling.job_walks import starting_atoms
 
     return len(starting_atoms(run.job, np.random.default_rng(0), run.job.lattice_parameter_A or 1.0))
@@ -193,7 +200,7 @@ def _lattice_parameter(run: OpenRun, samples: Samples) -> Any:
     from hea_sim.lattice.volume import predict_lattice_parameter
 
     model = run.chosen.lattice_model
-    if not isinstance(model, PairModel) or run.job.ensemble != "canonical":
+    if not isinstance(model, PairModel) or run.job.ensemble not in ("canonical", *AT_ONCE):
         return None
     found = order_arrays(samples, run.job.main_stage)
     return predict_lattice_parameter(
@@ -206,10 +213,15 @@ def _shells(run: OpenRun, lattice: Any) -> list[float]:
     from hea_sim.lattice.shells import neighbour_shells
 
     a_A = lattice.value if lattice is not None else run.job.lattice_parameter_A
-    try:
-        return [shell.distance_a * a_A for shell in neighbour_shells(run.chosen.lattice, run.job.shells)] if a_A else []
-    except HEAError:  # shells of other lattices are not tabulated
+    if not a_A:
         return []
+    try:
+        return [shell.distance_a * a_A for shell in neighbour_shells(run.chosen.lattice, run.job.shells)]
+    except HEAError:  # of other lattices the nearest neighbours alone are counted
+        from hea_sim.lattice.parents import shell_distances
+
+        parent = getattr(getattr(run.chosen.lattice_model, "space", None), "parent", None)
+        return [] if parent is None else [float(shell_distances(parent, 1)[0]) * a_A]
 
 
 def _write_cell(path: Path, atoms: Any, a_A: float | None, job: SampleJob) -> None:
@@ -235,6 +247,25 @@ def _notes(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"energy still drifts at {row['temperature_K']:g} K ({row['branch']},"
                 f" {1e3 * row['drift_eV_per_atom']:+.2f} meV/atom): give more equilibration_steps"
             )
+    return [*told, *_notes_of_density(run)]
+
+
+def _notes_of_density(run: OpenRun) -> list[str]:
+    """Say where a density of states is not yet good, and where its errors are not known."""
+    if run.job.ensemble != "wang-landau":
+        return []
+    told = ["no cell is kept: those of a walk through all energies belong to no temperature"]
+    if run.job.replicas == 1:
+        told.append("one run knows no errors of a density of states: give replicas = 4 or more")
+    steps = [
+        float(read_arrays(replica_folder(run.out, k) / SAMPLES, run.owner)["stage-0000/step"][-1])
+        for k in range(run.job.replicas)
+    ]
+    if max(steps) >= run.job.wang_landau.ln_f:
+        told.append(
+            f"ln f came down to {max(steps):.1e} alone, wanted {run.job.wang_landau.ln_f:.1e}: give more steps, or a"
+            " narrower range of energies"
+        )
     return told
 
 
@@ -271,23 +302,3 @@ def _flat(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
                 flat |= {f"alpha{k + 1}_{pair}": shell["value"], f"alpha{k + 1}_{pair}_std": shell["std"]}
         table.append(flat)
     return table, list(dict.fromkeys(key for flat in table for key in flat))
-
-
-def _refuse_another(job: SampleJob, folder: Path) -> None:
-    """Refuse a folder that holds a run with other settings."""
-    path = folder / RUN_FILE
-    if not path.is_file():
-        return
-    try:
-        before = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not the settings of a run ({error}); name another --out folder") from error
-    now = to_jsonable(job.identity())
-    kept = {key: value for key, value in before.items() if key not in FREE_KEYS}
-    changed = [key for key in (*now, *kept) if now.get(key) != kept.get(key)]
-    if changed:
-        key = changed[0]
-        raise InputError(
-            f"{folder} holds a run with other settings: {key} was {kept.get(key, 'left out')!r}, is"
-            f" {now.get(key, 'left out')!r}; name another --out folder, or remove it"
-        )

@@ -19,12 +19,14 @@ from hea_sim.errors import HEAError, InputError
 from hea_sim.sampling.contract import Walk
 from hea_sim.sampling.job import SampleJob
 from hea_sim.sampling.job_files import packed, read_arrays, replica_folder, sweep_leftovers, unpacked, write_arrays
+from hea_sim.sampling.replica_exchange import ReplicaExchange
+from hea_sim.sampling.run_shown import at_end, settled, shown
 
 #: Told of steps done and steps in all.
 Progress = Callable[[int, int], None]
 #: Looks at a cell: atoms -> numbers and arrays by name.
 Look = Callable[[Any], Mapping[str, Any]]
-CHECKPOINT, SAMPLES, LAST_CELL = "checkpoint.npz", "samples.npz", "cell.extxyz"
+CHECKPOINT, SAMPLES, LAST_CELL, TRAJECTORY = "checkpoint.npz", "samples.npz", "cell.extxyz", "trajectory.extxyz"
 
 
 @dataclass(kw_only=True)
@@ -64,7 +66,7 @@ class Record:
 
 
 class ReplicaRun:
-    """Advance one replica through its stages.
+    """Advance one replica through its stages, one after another, or all of them in one pass.
 
     `make_walk` builds the walk from the replica's generator; `look` reads whole cells, at `job.snapshots` samples of
     each stage, `each` at all of them; `owner` is the checksum that binds checkpoints to the job.
@@ -86,11 +88,12 @@ class ReplicaRun:
         self._rng = np.random.default_rng(np.random.SeedSequence(job.seed, spawn_key=(number,)))
         self.stage = self.done = 0
         self.record = Record()
+        self._trajectory = _trajectory_in(self.folder) if job.trajectory_every else None
 
     @property
     def finished(self) -> bool:
         """Tell whether all stages are done."""
-        return self.stage >= len(self.job.stages)
+        return self.stage >= self.job.passes
 
     def run(self) -> None:
         """Go on from the last checkpoint to the end; nothing is done where the replica is finished already."""
@@ -109,16 +112,18 @@ class ReplicaRun:
             if time.monotonic() - saved >= self.job.checkpoint_s and not self.finished:
                 self._save(walk)
                 saved = time.monotonic()
+        if self._trajectory is not None:
+            self._trajectory.close()
         self._guarded(lambda: write_arrays(samples, self.record.arrays(), self.owner))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _go_on(self, walk: Walk) -> None:
         """Advance to the next observation, or as far while the stage equilibrates; close a stage that is done."""
         job, every = self.job, self.job.sample_every
-        temperature_K, _ = job.stages[self.stage]
         start, end = job.equilibration_steps, job.equilibration_steps + job.steps
         if self.done == 0:
-            walk.temperature_K = temperature_K
+            if not job.at_once:
+                walk.temperature_K = job.stages[self.stage][0]
             if start == 0:
                 self._count(walk)
         step = min(every, (start if self.done < start else end) - self.done)
@@ -128,35 +133,57 @@ class ReplicaRun:
             self._count(walk)
         elif self.done > start:
             self._observe(walk)
-        if self.done >= end:
-            if job.cells == "all":
-                self._write_cell(walk, f"{self.stage + 1:03d}-{temperature_K:g}K.extxyz")
-            if job.cells != "none" and self.stage == job.main_stage:
-                self._write_cell(walk, LAST_CELL)
+        if self.done >= end or settled(job, walk):
+            self._close(walk)
             self.stage, self.done = self.stage + 1, 0
+
+    def _close(self, walk: Walk) -> None:
+        """Keep what is known at the end of a pass, and its cells."""
+        job = self.job
+        self.record.add(self.stage, at_end(job, walk))
+        if job.cells == "none" or job.ensemble == "wang-landau":  # whose last cell is one of any temperature
+            return
+        for one in shown(job, walk, self.stage):
+            temperature_K = job.stages[one.stage][0]
+            if job.cells == "all":
+                self._write_cell(one.atoms(), temperature_K, f"{one.stage + 1:03d}-{temperature_K:g}K.extxyz")
+            if one.stage == job.main_stage:
+                self._write_cell(one.atoms(), temperature_K, LAST_CELL)
 
     def _count(self, walk: Walk) -> None:
         """Keep the counters from which the sampled part of a stage begins."""
-        seen = walk.observe()
-        self.record.add(self.stage, {f"start:{k}": seen[k] for k in ("trials", "accepted") if k in seen})
+        for one in shown(self.job, walk, self.stage):
+            counters = {f"start:{k}": one.seen[k] for k in ("trials", "accepted") if k in one.seen}
+            self.record.add(one.stage, counters)
 
     def _observe(self, walk: Walk) -> None:
         job = self.job
-        seen = walk.observe()
-        if self._each is not None:
-            seen = {**self._each(walk.atoms()), **seen}
-        self.record.add(self.stage, seen)
-        if self._look is None or not job.snapshots:
-            return
         number = (self.done - job.equilibration_steps) // job.sample_every  # from 1
+        for one in shown(job, walk, self.stage):
+            seen = one.seen
+            if self._each is not None:
+                seen = {**self._each(one.atoms()), **seen}
+            self.record.add(one.stage, seen)
+            if self._look is not None and self._looks(number):
+                found = self._look(one.atoms())
+                self.record.add(one.stage, {f"cell:{name}": value for name, value in found.items()})
+        if self._trajectory is not None and number % job.trajectory_every == 0:
+            frame = walk.walks[0] if isinstance(walk, ReplicaExchange) else walk  # the coldest
+            append = self._trajectory.append
+            self._guarded(lambda: append(frame, step=self.done, stage=self.stage))
+
+    def _looks(self, number: int) -> bool:
+        """Tell whether a sample looks at the whole cell: all of a density of states do, else some, evenly."""
+        job = self.job
+        if job.ensemble == "wang-landau":
+            return job.snapshots > 0
         most = max(1, job.steps // job.sample_every)
         looks = min(job.snapshots, most)
-        if number <= most and (number * looks) // most > ((number - 1) * looks) // most:
-            self.record.add(self.stage, {f"cell:{name}": value for name, value in self._look(walk.atoms()).items()})
+        return number <= most and (number * looks) // most > ((number - 1) * looks) // most
 
     def _tell(self) -> None:
         each = self.job.equilibration_steps + self.job.steps
-        self.progress(self.stage * each + self.done, each * len(self.job.stages))
+        self.progress(self.stage * each + self.done, each * self.job.passes)
 
     def _resume(self, walk: Walk) -> None:
         path = self.folder / CHECKPOINT
@@ -167,6 +194,8 @@ class ReplicaRun:
             walk.restore(unpacked("walk", arrays))
             self.stage, self.done = (int(n) for n in arrays["place"])
             self.record = Record.of(unpacked("record", arrays))
+            if self._trajectory is not None:
+                self._trajectory.restore(unpacked("trajectory", arrays))
         except HEAError as error:
             raise InputError(f"{path}: {error}") from error
         except (KeyError, ValueError) as error:
@@ -178,23 +207,24 @@ class ReplicaRun:
             **packed("record", self.record.arrays()),
             "place": np.array([self.stage, self.done]),
         }
+        if self._trajectory is not None:
+            arrays |= packed("trajectory", self._guarded(self._trajectory.state))
         self._guarded(lambda: write_arrays(self.folder / CHECKPOINT, arrays, self.owner))
 
-    def _write_cell(self, walk: Walk, name: str) -> None:
+    def _write_cell(self, atoms: Any, temperature_K: float, name: str) -> None:
         import io
 
         from ase.io import write
 
         stream = io.StringIO()
-        atoms = walk.atoms()
-        atoms.info["temperature_K"] = walk.temperature_K
+        atoms.info["temperature_K"] = temperature_K
         write(stream, atoms, format="extxyz")
         self._guarded(lambda: write_atomic(self.folder / name, stream.getvalue()))
 
-    def _guarded(self, write: Callable[[], Any]) -> None:
+    def _guarded(self, write: Callable[[], Any]) -> Any:
         """Say what is lost where the disk takes no more: nothing but what came after the last checkpoint."""
         try:
-            write()
+            return write()
         except OSError as error:
             kept = (self.folder / CHECKPOINT).is_file()
             left = "the last checkpoint is kept" if kept else "no checkpoint was written yet"
@@ -203,3 +233,10 @@ class ReplicaRun:
                 f"{error.strerror or error}; {left}: make room and run the same command again to go on",
                 str(self.folder),
             ) from error
+
+
+def _trajectory_in(folder: Path) -> Any:
+    """Give the writer of a replica's trajectory, which touches no disk before its first frame."""
+    from hea_sim.sampling.trajectory import Trajectory
+
+    return Trajectory(folder / TRAJECTORY)

@@ -5,23 +5,21 @@
 | acceptance min(1, g(E) / g(E')), ln g(E) raised by ln f at every proposal (doi:10.1103/PhysRevLett.86.2050) | loop |
 | ln f halved when all bins are visited alike, and 1 / t once that is larger (doi:10.1063/1.2803061) | `_look` |
 | sum over bins of g = number of arrangements, N! / prod_i N_i! on each sublattice | `log_states` |
-| Z(T) = sum_E g(E) exp(-E / k T) | `canonical` |
+| Z(T) = sum_E g(E) exp(-E / k T) | `density_of_states` |
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import lgamma
 from typing import Any
 
 import numpy as np
 
 from hea_sim.errors import InputError
 from hea_sim.lattice.contract import LatticeModel
+from hea_sim.sampling.density_of_states import DensityOfStates, log_arrangements, log_sum
 from hea_sim.sampling.lattice_kernels import DRAWS, wang_landau_loop
 from hea_sim.sampling.lattice_walks import CanonicalWalk, Start
-from hea_sim.sampling.settings_check import check_temperature
-from hea_sim.units import BOLTZMANN_EV_PER_K
 
 #: Bins are alike when the least visited has this share of the mean.
 _FLAT = 0.8
@@ -68,22 +66,34 @@ class WangLandau(CanonicalWalk):
         self._lowest_eV, self._width_eV = float(low), float((high - low) / bins)
         self._log_g, self._sums = np.zeros(bins), np.zeros(bins)
         self._visits, self._ever = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+        here = int((self.energy_eV - self._lowest_eV) / self._width_eV)  # the start counts as seen
+        self._ever[here], self._sums[here] = 1, self.energy_eV
         #: ln f, by which the density of states is raised now
         self.step, self._made, self._one_over_t = 1.0, 0, False
 
     def _sought_range(self, rng: np.random.Generator) -> tuple[float, float]:
         """Look for the lowest energy by annealing, and for the highest that random arrangements have."""
         walk = CanonicalWalk(self.model, self.size, self.occupation, self.temperature_K, rng)
-        for temperature in np.geomspace(3 * self.temperature_K, 0.1 * self.temperature_K, 30):
+        lowest = walk.energy_eV
+        for temperature in np.geomspace(10 * self.temperature_K, 0.1 * self.temperature_K, 60):
             walk.temperature_K = float(temperature)
             walk.advance(20)
-        drawn = [rng.permutation(self.occupation) for _ in range(30)]
+            lowest = min(lowest, walk.energy_eV)
+        drawn = [self._shuffled(rng) for _ in range(30)]
         energies = np.array([self.model.energy_eV_per_atom(one, self.size) for one in drawn])
-        low, n = walk.energy_eV / len(self.occupation), len(self.occupation)
+        low, n = lowest / len(self.occupation), len(self.occupation)
         high = max(energies.mean() + 4 * energies.std(), self.energy_eV / n)
         if high - low <= 1e-12:
             raise InputError("all arrangements have one energy: there is no density of states to learn")
         return low - 1e-3 * (high - low), high + 1e-3 * (high - low)
+
+    def _shuffled(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw another arrangement; atoms stay on their sublattice."""
+        drawn = self.occupation.copy()
+        for first, last in zip(self._starts, self._starts[1:], strict=False):
+            here = self._members[first:last]
+            drawn[here] = rng.permutation(drawn[here])
+        return drawn
 
     def _propose(self, proposals: int) -> tuple[int, int, float]:
         trials = accepted = 0
@@ -129,34 +139,30 @@ class WangLandau(CanonicalWalk):
         """Give ln g (bins,), so that all bins together hold all arrangements; -inf where none was seen."""
         seen = self._ever + self._visits > 0
         found = np.where(seen, self._log_g, -np.inf)
-        total = 0.0
-        for k in range(len(self._starts) - 1):  # atoms stay on their sublattice
-            counts = np.bincount(self.occupation[self._sublattice == k])
-            total += lgamma(counts.sum() + 1) - sum(lgamma(n + 1) for n in counts)
-        return found - _log_sum(found) + total
+        counts = [
+            np.bincount(self.occupation[self._sublattice == k]) for k in range(len(self._starts) - 1)
+        ]  # atoms stay on their sublattice
+        return found - log_sum(found) + sum(log_arrangements(one) for one in counts)
+
+    @property
+    def density(self) -> DensityOfStates:
+        """Give the density of states as it is known now."""
+        return DensityOfStates(
+            n_atoms=len(self.occupation), energies_eV_per_atom=self.energies_eV_per_atom, log_states=self.log_states
+        )
 
     def canonical(self, temperature_K: float) -> dict[str, float]:
-        """Give energy and free energy (eV/atom) and heat capacity (k per atom) at a temperature.
-
-        Energies above those of the bins are left out: a temperature must be low enough that they do not matter.
-        """
-        n, kT = len(self.occupation), BOLTZMANN_EV_PER_K * check_temperature(temperature_K)
-        here = np.isfinite(self.log_states)
-        energy = self.energies_eV_per_atom[here] * n
-        exponent = self.log_states[here] - energy / kT
-        log_z = _log_sum(exponent)
-        weight = np.exp(exponent - log_z)
-        mean = float(weight @ energy)
-        return {
-            "energy_eV_per_atom": mean / n,
-            "heat_capacity_k_per_atom": float(weight @ (energy - mean) ** 2) / kT**2 / n,
-            "free_energy_eV_per_atom": -kT * log_z / n,
-        }
+        """Give energy and free energy (eV/atom) and heat capacity (k per atom) at a temperature."""
+        return self.density.canonical(temperature_K)
 
     def observe(self) -> dict[str, float | np.ndarray]:
-        """Give the canonical energy at `temperature_K`, the density of states so far, and what every walk gives."""
+        """Give the canonical energy at `temperature_K`, the density of states so far, and what every walk gives.
+
+        "present_energy_eV_per_atom" is that of the present arrangement.
+        """
         return super().observe() | {
             "energy_eV_per_atom": self.canonical(self.temperature_K)["energy_eV_per_atom"],
+            "present_energy_eV_per_atom": self.energy_eV / len(self.occupation),
             "log_states": self.log_states,
             "energies_eV_per_atom": self.energies_eV_per_atom,
             "step": self.step,
@@ -181,9 +187,3 @@ class WangLandau(CanonicalWalk):
 
     def _settings(self) -> dict[str, Any]:
         return super()._settings() | {"bins": [self._lowest_eV, self._width_eV, len(self._log_g)]}
-
-
-def _log_sum(logs: np.ndarray) -> float:
-    """Give ln sum exp."""
-    top = logs.max()
-    return float(top + np.log(np.exp(logs - top).sum()))

@@ -1,4 +1,4 @@
-"""The commands of alloys and specimens: loop, sample, predict, suggest; see `alloy_verbs` and `sample_verb`."""
+"""The commands of alloys and specimens: loop, sample, predict, suggest; what they do stands in the `*_verb` files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hea_vision.cli.options import Json, Seed
+from hea_vision.cli.suggest_commands import suggest
 
 
 def add_alloy_commands(app: typer.Typer) -> None:
@@ -107,20 +108,33 @@ def _numbers(text: str | None) -> tuple[str, ...] | None:
 
 
 def predict(
-    alloys: Annotated[list[str], typer.Argument(help="Compositions, such as Al0.5CoCrFeNi.")], json: Json = False
-) -> None:
-    """Give a first opinion on compositions: descriptors, rules, their reliability, expected volume."""
-    from hea_vision.cli import alloy_verbs
-
-    raise typer.Exit(alloy_verbs.predict(alloys, json))
-
-
-def suggest(
-    alloy: Annotated[str, typer.Argument(help="Composition to start from.")],
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 4,
+    alloys: Annotated[list[str] | None, typer.Argument(help="Compositions, such as Al0.5CoCrFeNi.")] = None,
+    exclude: Annotated[
+        str | None, typer.Option(help="Compositions to forget first, with their near-duplicates: F1,F2.")
+    ] = None,
+    processing: Annotated[str, typer.Option(help="cast, annealed, wrought, powder or other.")] = "other",
+    temperature_K: Annotated[
+        float, typer.Option("--temperature-K", help="Temperature of the yield strength in K.")
+    ] = 298.15,
+    level: Annotated[float, typer.Option(help="Probability that sets and intervals hold the truth.")] = 0.9,
+    table: Annotated[
+        Path | None, typer.Option(help="CSV file with a column composition; --out gets predictions.csv.")
+    ] = None,
+    map_elements: Annotated[
+        str | None, typer.Option("--map", help="Three or four elements, such as Al-Co-Cr; --out gets the pictures.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for results.json, tables and pictures.")] = None,
     json: Json = False,
 ) -> None:
-    """Suggest neighbouring compositions whose structure is least certain."""
-    from hea_vision.cli import alloy_verbs
+    """Predict phase, hardness and yield strength of compositions, with intervals, known alloys, or a refusal."""
+    from hea_vision.cli import predict_verbs
 
-    raise typer.Exit(alloy_verbs.suggest(alloy, n, json))
+    settings = predict_verbs.PredictSettings(
+        exclude=tuple(part for part in (exclude or "").replace(";", ",").split(",") if part.strip()),
+        processing=processing,
+        temperature_K=temperature_K,
+        level=level,
+    )
+    raise typer.Exit(
+        predict_verbs.predict(alloys or (), settings, table=table, map_of=map_elements, out=out, json=json)
+    )

@@ -66,11 +66,34 @@ def fit_lattice(
 
 
 def data_audit(
-    files: Annotated[list[Path], typer.Argument(help="Extended XYZ files with energies and forces.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Extended XYZ files with energies and forces, or one CSV table of alloys.")
+    ],
     test: Annotated[list[Path] | None, typer.Option("--test", help="Files to be judged on; leakage is told.")] = None,
+    target: Annotated[str | None, typer.Option(help="Table: the column to be learnt, classes or numbers.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Table: unit of numbers: HV, MPa, GPa or K.")] = None,
+    composition: Annotated[str | None, typer.Option(help="Table: the column of formulas.")] = None,
+    paper: Annotated[str | None, typer.Option(help="Table: the column that names the publication.")] = None,
+    processing: Annotated[str | None, typer.Option(help="Table: the column that says how alloys were made.")] = None,
+    temperature_K: Annotated[
+        str | None, typer.Option("--temperature-K", help="Table: the column of test temperatures in kelvin.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Table: folder for groups.csv and results.json.")] = None,
     json: _Json = False,
 ) -> None:
-    """Look at labelled structures: duplicates, leakage, references, stresses, gaps; 1 where something is wrong."""
+    """Look at data before they are learnt from: duplicates, leakage, contradictions, gaps; 1 if something is wrong."""
+    if [path.suffix.lower() for path in files] in ([".csv"], [".tsv"]):
+        from hea_vision.cli import data_verbs
+
+        columns = {
+            "target": target,
+            "unit": unit,
+            "composition": composition,
+            "paper": paper,
+            "processing": processing,
+            "temperature_K": temperature_K,
+        }
+        raise typer.Exit(data_verbs.audit_alloys(files[0], out, columns, json))
     from hea_vision.cli import fit_verbs
 
     raise typer.Exit(fit_verbs.audit(files, test or (), json))

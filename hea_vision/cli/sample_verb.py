@@ -132,7 +132,8 @@ def _print_results(row: Mapping[str, Any], out: Path, *, with_report: bool) -> N
     row = to_jsonable(row)
     energy = row["energy_eV_per_atom"]
     print(f"{row['alloy']}, {row['model']['name']}, {row['n_atoms']} atoms at {row['temperature_K']:g} K")
-    print(f"energy {energy['value']:.5f} ± {energy['std'] or 0:.5f} eV/atom (statistical)")
+    error = "one run, no error known" if energy["std"] is None else f"± {energy['std']:.5f}, statistical"
+    print(f"energy {energy['value']:.5f} eV/atom ({error})")
     if row["lattice_A"]:
         print(f"a = {row['lattice_A']['value']:.4f} ± {row['lattice_A']['std']:.4f} Å, as measured at room temperature")
     first = {pair: shells[0]["value"] for pair, shells in row["warren_cowley"].items()}
@@ -141,7 +142,8 @@ def _print_results(row: Mapping[str, Any], out: Path, *, with_report: bool) -> N
         print("first shell: " + ", ".join(f"{pair} {value:+.3f}" for pair, value in strongest) + " (Warren-Cowley)")
     for found in row["transitions"]:
         t = found["temperature_K"]
-        print(f"transition ({found['kind']}, {found['branch']}): {t['low']:.0f} to {t['high']:.0f} K")
+        between = f"{t['value']:.0f} K" if t["low"] is None else f"{t['low']:.0f} to {t['high']:.0f} K"
+        print(f"transition ({found['kind']}, {found['branch']}): {between}")
     for note in row["notes"]:
         print(f"note: {note}")
     print(f"report: {out / 'report.html'}" if with_report else f"results: {out / 'results.json'}")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from hea_sim.documents import to_jsonable
+from hea_vision.report.alloy_prediction import learnt_text, opinions_section, prediction_section, suggestion_rows
 from hea_vision.report.cell_picture import cell_figure
 from hea_vision.report.eds_plot import segregation_figure
 from hea_vision.report.figures import micrograph_figure, ordering_figure, simulation_figure, to_data_uri
@@ -49,6 +50,11 @@ def render_loop(result: LoopResult) -> str:
         relaxed=relaxed_cell_section(expected, result.campaign.measurement_temperature_K) if expected else None,
         simulation_figure=to_data_uri(simulation_figure(simulation)) if simulation else "",
         ordering_figure=to_data_uri(ordering_figure(expected.ordering)) if expected and expected.ordering else "",
+        prediction=prediction_section(expected.prediction) if expected else None,
+        relearnt=prediction_section(result.relearnt),
+        learnt=[learnt_text(alloy) for alloy in result.learnt],
+        opinions=opinions_section(result.opinions),
+        suggested=suggestion_rows(result.suggestions),
         provenance=json.dumps(to_jsonable(result.provenance), indent=1),
     )
 

@@ -61,6 +61,11 @@ def energy_figure(row: Mapping[str, Any]) -> Figure:
         _line(left, rows, energies, k, branch, name)
         known = [r for r in rows if r["heat_capacity_k"]]
         _line(right, known, [r["heat_capacity_k"] for r in known], k, branch, name)
+    curve = row.get("curve") or {}
+    if curve:  # between the temperatures, by reweighting or from the density of states
+        t = np.array(curve["temperature_K"])
+        left.plot(t, 1e3 * np.array(curve["energy_eV_per_atom"]), color=_COLOURS[0], lw=0.9)
+        right.plot(t, curve["heat_capacity_k"], color=_COLOURS[0], lw=0.9)
     left.set_ylabel("energy (meV/atom)")
     right.set_ylabel("heat capacity of arrangement (k/atom)")
     right.set_ylim(bottom=0)
@@ -103,7 +108,8 @@ def _temperature_axis(axes: Any, row: Mapping[str, Any]) -> None:
     axes.tick_params(direction="in", top=True, right=True)
     for found in row["transitions"]:
         t = found["temperature_K"]
-        axes.axvspan(t["low"], t["high"], color="0.88", zorder=-1, lw=0)
+        if t["low"] is not None:
+            axes.axvspan(t["low"], t["high"], color="0.88", zorder=-1, lw=0)
         axes.axvline(t["value"], color="0.55", lw=0.8, ls="--", zorder=-1)
 
 

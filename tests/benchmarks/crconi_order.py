@@ -1,7 +1,9 @@
 """Sample the short-range order of CrCoNi with its published moment tensor potential.
 
     python tests/benchmarks/crconi_order.py [--data FOLDER] [--protocol vibrating|rigid ...] [--temperature K]
-        [--cells N] [--cycles N] [--seeds N] [--quick] [--json FILE]
+        [--cells N ...] [--cycles N ...] [--seeds N] [--quick] [--json FILE]
+
+Cells and cycles are one number, or one for each protocol.
 
 Equiatomic CrCoNi, 4 N^3 atoms on fcc sites at random at first. Protocols:
 
@@ -61,34 +63,36 @@ def start(protocol: str, atoms: Any, potential: SitePotential, temperature_K: fl
     )  # fmt: skip
 
 
-def sample(protocol: str, potential: SitePotential, options: argparse.Namespace, seed: int) -> dict[str, Any]:
+def sample(
+    protocol: str, cells: int, cycles: int, potential: SitePotential, options: argparse.Namespace, seed: int
+) -> dict[str, Any]:
     """Run one protocol with one seed."""
     rng = np.random.default_rng(seed)
-    atoms = random_cell(options.cells, options.lattice_parameter, rng)
+    atoms = random_cell(cells, options.lattice_parameter, rng)
     walk = start(protocol, atoms, potential, options.temperature, rng)
     order, energies, volumes = [], [], []
     begun, cpu = time.perf_counter(), time.process_time()
-    for cycle in range(options.cycles):
+    for cycle in range(cycles):
         walk.advance(1)
         seen, now = walk.observe(), walk.atoms()
         occupation = np.array([ELEMENTS.index(symbol) for symbol in now.get_chemical_symbols()])
-        order.append(warren_cowley(occupation, "fcc", size=(options.cells,) * 3, species=ELEMENTS, shells=2))
+        order.append(warren_cowley(occupation, "fcc", size=(cells,) * 3, species=ELEMENTS, shells=2))
         energies.append(seen["energy_eV_per_atom"])
         volumes.append(now.get_volume() / len(now))
-        if cycle % max(1, options.cycles // 20) == 0:
+        if cycle % max(1, cycles // 20) == 0:
             first = ", ".join(f"{pair} {value:+.3f}" for pair, value in named(order[-1][0]).items())
             print(f"  {protocol} seed {seed} cycle {cycle}: {first}; {energies[-1]:.5f} eV/atom"
                   f" ({time.perf_counter() - begun:.0f} s)", flush=True)  # fmt: skip
-    half = options.cycles // 2
+    half = cycles // 2
     mean, error = blocked_mean(np.array(order[half:]))
-    quarter = half + (options.cycles - half) // 2
+    quarter = half + (cycles - half) // 2
     drift = np.mean(order[quarter:], axis=0) - np.mean(order[half:quarter], axis=0)
     return {
         "protocol": protocol,
         "seed": seed,
         "atoms": len(atoms),
         "temperature_K": options.temperature,
-        "cycles": options.cycles,
+        "cycles": cycles,
         "first_shell": named(mean[0]),
         "first_shell_std": named(error[0]),
         "first_shell_drift": named(drift[0]),
@@ -129,8 +133,8 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("HEA_DATA"), help="folder of the real data (HEA_DATA)")
     parser.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["vibrating"])
     parser.add_argument("--temperature", type=float, default=REFERENCE_K)
-    parser.add_argument("--cells", type=int, default=6, help="fcc cells a side: 6 are 864 atoms, 10 are 4000")
-    parser.add_argument("--cycles", type=int, default=300)
+    parser.add_argument("--cells", type=int, nargs="+", default=[6], help="cells a side: 6 are 864 atoms, 10 are 4000")
+    parser.add_argument("--cycles", type=int, nargs="+", default=[300])
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--lattice-parameter", type=float, default=3.55, metavar="A")
     parser.add_argument("--quick", action="store_true", help="108 atoms, few cycles: to see that it runs")
@@ -139,19 +143,26 @@ def main() -> None:
     if not options.data:
         raise SystemExit("give --data FOLDER or set HEA_DATA")
     if options.quick:
-        options.cells, options.cycles, options.seeds = 3, 8, 1
+        options.cells, options.cycles, options.seeds = [3], [8], 1
+    number = len(options.protocol)
+    if not {len(options.cells), len(options.cycles)} <= {1, number}:
+        raise SystemExit(f"{len(options.cells)} --cells, {len(options.cycles)} --cycles; wanted one, or {number}")
     path = Path(options.data) / FILE
     potential: Any = load_potential(path, species=ELEMENTS)
     runs, means = [], {}
-    for protocol in options.protocol:
-        some = [sample(protocol, potential, options, seed) for seed in range(options.seeds)]
+    for protocol, cells, cycles in zip(
+        options.protocol, options.cells * (number // len(options.cells)),
+        options.cycles * (number // len(options.cycles)), strict=True,
+    ):  # fmt: skip
+        some = [sample(protocol, cells, cycles, potential, options, seed) for seed in range(options.seeds)]
         means[protocol] = judge(protocol, some)
         runs += some
-    if options.json:
-        write_json(options.json, {
-            "versions": versions(), "models": {path.name: sha256_of(path)}, "quick": options.quick,
-            "reference": REFERENCE, "wanted_within": WANTED, "means": means, "runs": runs,
-        })  # fmt: skip
+        if options.json:  # after each protocol, since one may take an hour
+            write_json(options.json, {
+                "versions": versions(), "models": {path.name: sha256_of(path)}, "quick": options.quick,
+                "lattice_parameter_A": options.lattice_parameter, "reference": REFERENCE, "wanted_within": WANTED,
+                "means": means, "runs": runs,
+            })  # fmt: skip
 
 
 if __name__ == "__main__":

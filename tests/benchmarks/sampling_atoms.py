@@ -7,7 +7,9 @@ proposed exchange of two unlike atoms with its energy difference and its decisio
 
 nbmotaw-mtp, kept moments: the shipped potential of NbMoTaW, the compiled engine.
 nbmotaw-mtp, sites: the same potential by the engine that any site model has.
-nbmotaw-snap, sites; zhou-eam, sites (MoTaW): the same engine with other potentials.
+nbmotaw-snap, kept densities: the shipped SNAP of NbMoTaW, the compiled engine.
+nbmotaw-snap, sites; zhou-eam, sites (MoTaW): the engine that any site model has, with other potentials.
+nbmotaw-mtp, displacements: displacements of single atoms by up to 0.1 A along each axis (`VibratingExchange`).
 CrCoNi MTP, kept moments: the published potential (--data), fcc.
 LAMMPS SNAP, LAMMPS EAM: fix atom/swap, which computes the whole energy at every trial: the published SNAP (2J = 6) of
     NbMoTaW (--data), and the EAM of Zhou et al. as written by this project. Trials are those that it counts.
@@ -40,6 +42,7 @@ from hea_sim.potentials.loading import load_potential
 from hea_sim.potentials.zhou import zhou_tables
 from hea_sim.sampling.atom_exchange import AtomExchange
 from hea_sim.sampling.dynamics import Dynamics
+from hea_sim.sampling.vibrating_exchange import VibratingExchange
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.lammps_peer import load_lammps, without_old_keywords
@@ -76,6 +79,26 @@ def exchanges_per_s(potential: SitePotential, cells: int, seconds: float, fast: 
         "atoms": len(atoms),
         "trials_per_s": (walk.trials - before) / spent,
         "acceptance": walk.accepted / walk.trials,
+        "energy_error_eV_per_atom": abs(float(error)) / len(atoms),
+    }
+
+
+def displacements_per_s(potential: SitePotential, cells: int, seconds: float) -> dict[str, float]:
+    """Time displacements of single atoms."""
+    atoms = random_alloy(tuple(potential.elements), cells)
+    walk = VibratingExchange(
+        atoms, potential, TEMPERATURE_K, np.random.default_rng(1), exchanges_per_step=0, displacements_per_step=512
+    )
+    walk.advance(1)
+    before, start = walk.displacements, time.process_time()
+    while time.process_time() - start < seconds:
+        walk.advance(1)
+    spent = time.process_time() - start
+    error = walk.energy_eV - potential.evaluate(walk.atoms()).energy_eV
+    return {
+        "atoms": len(atoms),
+        "trials_per_s": (walk.displacements - before) / spent,
+        "acceptance": walk.displaced / walk.displacements,
         "energy_error_eV_per_atom": abs(float(error)) / len(atoms),
     }
 
@@ -202,7 +225,7 @@ def draw(results: dict[str, list[dict[str, float]]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.6), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 6.4), layout="constrained")
     for name, rows in results.items():
         key = "trials_per_s" if "trials_per_s" in rows[0] else "us_per_atom_step"
         one = axes[int(key == "us_per_atom_step")]
@@ -216,9 +239,7 @@ def draw(results: dict[str, list[dict[str, float]]], path: Path) -> None:
     for one in axes:
         one.set_xlabel("atoms")
         one.grid(True, which="major", alpha=0.4)
-        low, high = one.get_ylim()
-        one.set_ylim(low / 2, high * 12)
-        one.legend(fontsize=8, loc="upper right", frameon=False)
+        one.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -241,7 +262,8 @@ def main() -> None:
     eam = load_potential("zhou-eam", species=MOTAW)
     ways: dict[str, tuple[Any, bool]] = {
         "nbmotaw-mtp, kept moments": (mtp, True), "nbmotaw-mtp, sites": (mtp, False),
-        "nbmotaw-snap, sites": (snap, False), "zhou-eam, sites": (eam, False),
+        "nbmotaw-snap, kept densities": (snap, True), "nbmotaw-snap, sites": (snap, False),
+        "zhou-eam, sites": (eam, False),
     }  # fmt: skip
     if data is not None:
         path = data / "potentials" / "crconi" / "MTP_TS-f_Cao_20230208.mtp"
@@ -250,6 +272,9 @@ def main() -> None:
     for name, (potential, fast) in ways.items():
         results[name] = [exchanges_per_s(potential, cells, options.seconds, fast) for cells in sizes]
         told(name, results[name])
+    name = "nbmotaw-mtp, displacements"
+    results[name] = [displacements_per_s(mtp, cells, options.seconds) for cells in sizes]
+    told(name, results[name])
     for name, potential in (("nbmotaw-mtp", mtp), ("nbmotaw-snap", snap), ("zhou-eam", eam)):
         many = 10 if options.quick else 100
         rows = [steps_of_dynamics(potential, cells, max(2, many * 8**3 // cells**3)) for cells in sizes]
@@ -260,7 +285,8 @@ def main() -> None:
         results |= lammps_rows(data, sizes[: 1 if options.quick else 2], options.quick, Path(folder))
     if options.json:
         write_json(options.json, {
-            "versions": versions(), "quick": options.quick, "temperature_K": TEMPERATURE_K, "targets": TARGETS,
+            "versions": versions(), "quick": options.quick, "load_average": os.getloadavg(),
+            "temperature_K": TEMPERATURE_K, "targets": TARGETS,
             "results": results,
         })  # fmt: skip
     if options.figure:

@@ -271,7 +271,7 @@ def run(options: argparse.Namespace, data: Path) -> dict:
         rows: dict[str, object] = {}
         if not options.only_networks:
             rows["classical"] = by_classical(splits, most)
-            rows["random forest"] = [by_forest(splits, seed, most) for seed in options.seeds]
+            rows["random forest"] = [by_forest(splits, seed, most) for seed in options.forest_seeds or options.seeds]
         if recipe.classes is None:
             rows["virtual only"] = score([(s, Network(segmenter=start, views=options.views)) for s in splits], most)
         tuned = []
@@ -339,6 +339,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--forest-seeds", nargs="+", type=int, help="those of the random forest, where they are fewer")
     parser.add_argument("--start", default=START)
     parser.add_argument("--views", type=int, default=VIEWS)
     parser.add_argument("--only-networks", action="store_true")

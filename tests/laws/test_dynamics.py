@@ -367,7 +367,7 @@ def test_replaced_atoms_under_rescaling_move_as_the_canonical_ensemble_says(star
     run = Hybrid(atoms, model, T, np.random.default_rng(11), ensemble="bussi", thermostat_fs=15.0, timestep_fs=4.0,
                  steps_per_cycle=12, trials_per_cycle=3, chemical_potentials_eV={"Al": 0.0, "W": 0.0})  # fmt: skip
     whole, inner, warm = [], [], []
-    for _ in range(1200):
+    for _ in range(800):
         run.advance(2)
         moves = run.dynamics
         total, kinetic = moves.momenta.sum(0), moves.kinetic_eV()[0]

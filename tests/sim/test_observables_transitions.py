@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,3 +184,43 @@ def test_bad_input_is_told() -> None:
         reweight([np.zeros(3)], [-300.0])
     with pytest.raises(InputError, match="not finite"):
         reweight([np.array([0.0, np.nan])], [300.0])
+
+
+def remembering(edge: int, temperature_K: float, number: int, stay: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw states from equilibrium that stay as they are with a probability: g = (1 + stay) / (1 - stay)."""
+    share = exact(edge, temperature_K)
+    fresh = rng.choice(len(share), number, p=share)
+    moved = np.append(True, rng.random(number - 1) >= stay)
+    return np.asarray(fresh[np.maximum.accumulate(np.where(moved, np.arange(number), 0))])
+
+
+@pytest.mark.slow
+def test_errors_of_binder_crossings_are_those_of_runs_made_again() -> None:
+    """Of chains with a known memory: the spread over runs made again is the error that each of them tells."""
+    ladder, stay, number, runs = T_C * np.array([0.75, 0.9, 1.05]), 0.8, 2500, 16
+    values, errors = [], []
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        parts: list[Any] = []
+        for edge in (2, 4):
+            picks = [remembering(edge, t, number, stay, rng) for t in ladder]
+            energy, moment = ising(edge)
+            parts += [reweight([energy[k] for k in picks], ladder), [moment[k] for k in picks]]
+        found = binder_crossing(*parts, resamples=16, seed=seed)
+        values.append(found.value)
+        errors.append(found.std)
+    ratio = np.std(values, ddof=1) / np.sqrt(np.mean(np.square(errors)))
+    assert abs(ratio - 1) < 3 * 0.18  # the spread of 16 values is known to 18 %
+
+
+def test_the_correction_of_blocks_makes_up_for_what_they_cut() -> None:
+    """The scatter of means over drawn blocks, corrected, is that of the mean of a chain: sqrt(g s^2 / n)."""
+    rng = np.random.default_rng(1)
+    shown, number, stay = [], 400, 0.8
+    for _ in range(60):
+        moved = np.append(True, rng.random(number - 1) >= stay)
+        place = np.maximum.accumulate(np.where(moved, np.arange(number), 0))
+        joined = reweight([rng.normal(size=number)[place]], [1000.0], inefficiency=[9.0])
+        means = [joined.resampled(rng)[0].energies_eV[0].mean() for _ in range(30)]
+        shown.append(np.var(means) * joined.block_correction() ** 2)
+    assert np.mean(shown) == pytest.approx(9.0 / number, rel=0.15)

@@ -1,17 +1,14 @@
-"""First opinions and suggestions: named tables, honest reliability, refusals, determinism."""
+"""First opinions: named tables, honest reliability, refusals, determinism."""
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hea_sim.alloy import Composition
 from hea_sim.documents import to_jsonable
-from hea_sim.errors import InputError
-from hea_sim.properties import first_opinion, suggest_next
+from hea_sim.properties import first_opinion
 from hea_sim.properties.recipes import rule_reliability
 from hea_sim.properties.reliability import LABELS, look_up, shipped_table, smallest_set
 
@@ -97,38 +94,6 @@ def test_probabilities_are_probabilities(vec, verdict):
 def test_no_counts_gives_all_labels():
     seen = look_up(5.0, "BCC", {})
     assert seen.n == 0 and set(seen.label_set) == set(LABELS) and seen.entropy_bits == pytest.approx(2.0)
-
-
-def test_suggestions_are_ranked_distinct_in_domain_and_repeatable():
-    first = suggest_next("NbMoTaTiV", n=6)
-    assert [s.formula for s in first] == [s.formula for s in suggest_next("NbMoTaTiV", n=6)]
-    assert [s.entropy_bits for s in first] == sorted((s.entropy_bits for s in first), reverse=True)
-    assert len({s.formula for s in first}) == 6
-    for s in first:
-        assert first_opinion(s.composition).domain["in_domain"]
-        assert sum(s.composition.values()) == pytest.approx(1.0)
-        assert "VEC" in s.reason and s.change in s.reason
-
-
-def test_tried_compositions_are_not_suggested_again():
-    best = suggest_next("NbMoTaW", n=1)[0]
-    again = suggest_next("NbMoTaW", n=3, tried=[best.composition])
-    assert best.formula not in [s.formula for s in again]
-
-
-def test_step_is_kept():
-    for s in suggest_next("NbMoTaW", n=50, step_at_percent=2.0):
-        if "up and" in s.change:
-            moved = [s.composition[e] - 0.25 for e in s.composition]
-            assert Counter(round(100 * m, 6) for m in moved) == {0.0: 2, 2.0: 1, -2.0: 1}
-
-
-def test_bad_settings_are_refused():
-    with pytest.raises(InputError, match="step_at_percent"):
-        suggest_next("NbMoTaW", step_at_percent=0)
-    with pytest.raises(InputError, match="at least one"):
-        suggest_next("NbMoTaW", n=0)
-    assert suggest_next(Composition.parse("NbMoTaXe")) == []
 
 
 @pytest.mark.data

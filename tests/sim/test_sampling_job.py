@@ -21,7 +21,8 @@ from hea_sim.sampling import run_job, run_replica
 from hea_sim.sampling.contract import generator_state, restore_generator
 from hea_sim.sampling.job import SampleJob, read_sample_job
 from hea_sim.sampling.job_files import read_arrays, replica_folder, write_arrays
-from hea_sim.sampling.job_results import Samples, combined_mean, stage_rows, transition_rows
+from hea_sim.sampling.job_results import stage_rows, transition_rows
+from hea_sim.sampling.job_samples import Samples, combined_mean
 from hea_sim.sampling.run_replica import CHECKPOINT, SAMPLES, ReplicaRun
 
 SMALL: dict[str, Any] = {
@@ -136,7 +137,7 @@ def _run_slowly(job: SampleJob, out: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to begin 20 runs fast")
 def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path) -> None:
-    job = SampleJob.model_validate({**SMALL, "steps": 400, "samples": 200, "checkpoint_s": 0.0, "figures": False})
+    job = SampleJob.model_validate({**SMALL, "steps": 160, "samples": 80, "checkpoint_s": 0.0, "figures": False})
     whole = run_job.sample(job, tmp_path / "whole")["results"][0]
     rng = np.random.default_rng(0)
     context = multiprocessing.get_context("fork")

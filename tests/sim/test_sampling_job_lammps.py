@@ -82,6 +82,7 @@ def test_energies_are_the_same(tmp_path: Path, ensemble: str) -> None:
     assert sorted(last.get_chemical_symbols()) == sorted(["Ta", "W"] * 64)
 
 
+@pytest.mark.slow
 @pytest.mark.oracle
 @pytest.mark.usefixtures("lammps")
 def test_the_same_ensemble_as_our_exchanges(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_another_walks_state_is_refused(kind, model):
     other = CanonicalWalk(model, (4, 2, 2), "NbMo", 1500.0, np.random.default_rng(0)).state()
     with pytest.raises(InputError, match="another walk"):
         walk.restore(other)
-    with pytest.raises(InputError, match="another walk"):
+    with pytest.raises(InputError, match="another kind of walk"):
         walk.restore({})
 
 

@@ -58,11 +58,42 @@ def test_a_job_ends_with_results_figures_and_a_page(tmp_path: Path) -> None:
     other = hea("sample", "job.toml", "--out", "o", "--seed", "3", cwd=tmp_path)
     assert other.returncode == 2 and "another --out folder" in other.stderr and "Traceback" not in other.stderr
 
+
+@pytest.mark.slow
+def test_replicas_in_processes_are_those_of_one_process(tmp_path: Path) -> None:
+    (tmp_path / "job.toml").write_text(JOB + "figures = false\n")
+    one = hea("sample", "job.toml", "--out", "o", "--replicas", "2", "--json", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    row = json.loads(one.stdout)["results"][0]
     processes = hea("sample", "job.toml", "--out", "p", "--replicas", "2", "--workers", "2", "--json", cwd=tmp_path)
     assert processes.returncode == 0, processes.stderr
     there = json.loads(processes.stdout)["results"][0]
     assert there["temperatures"] == row["temperatures"]
     assert (tmp_path / "p/cell.extxyz").read_bytes() == (tmp_path / "o/cell.extxyz").read_bytes()
+
+
+@pytest.mark.parametrize("ensemble", ["replica-exchange", "wang-landau"])
+def test_all_temperatures_at_once_end_with_a_page(ensemble: str, tmp_path: Path) -> None:
+    job = f'alloy = "NbW"\ntemperatures_K = [1500, 1000, 700]\nsize = [2, 2, 2]\nensemble = "{ensemble}"\n'
+    more = "samples = 50\nsteps = 400\nwang_landau = {bins = 20}\n"
+    (tmp_path / "job.toml").write_text(job + more)
+    run = hea("sample", "job.toml", "--out", "o", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    page, row = (tmp_path / "o/report.html").read_text(), json.loads((tmp_path / "o/results.json").read_text())
+    found = row["results"][0]
+    assert len(found["curve"]["temperature_K"]) > 50 and found["temperature_K"] == 700.0
+    if ensemble == "wang-landau":
+        assert "no error known" in run.stdout and "give replicas = 4" in page and found["cell"] is None
+    else:
+        assert "traded places" in page and (tmp_path / "o/cell.extxyz").is_file()
+
+
+def test_a_lattice_out_of_training_is_told_at_once(tmp_path: Path) -> None:
+    call = ("sample", "NbMoTaW", "--lattice", "fcc", "--temperature", "900", "--temperature", "800", "--size", "3x3x3")
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/replica-0000").write_text("no folder")  # so that nothing is sampled
+    run = hea(*call, "--out", "o", cwd=tmp_path)
+    assert run.returncode != 0 and "A1 was not in its training" in run.stderr
 
 
 def test_a_composition_a_lattice_and_a_temperature_are_enough(tmp_path: Path) -> None:

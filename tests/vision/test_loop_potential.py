@@ -18,7 +18,8 @@ from hea_sim.potentials.zhou import zhou_tables
 from hea_sim.settings import check_settings
 from hea_vision.campaign import Campaign, read_campaign
 from hea_vision.cli import main
-from hea_vision.loop import LoopResult, campaign_potential, predict
+from hea_vision.expectations import campaign_potential, predict
+from hea_vision.loop import LoopResult
 from hea_vision.report.text import format_estimate
 
 CAMPAIGN = """
