@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ _Text = str | None
 _Texts = list[str] | None
 Alloy = Annotated[_Text, typer.Argument(help="Alloy whose neighbours are suggested; leave it out to design.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for results.json, results.csv, run.toml.")]
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file, the target in [target]; flags win over it.")]
+Config = Annotated[Path | None, typer.Option("--config", help="TOML file with a table `target`; flags win over it.")]
 Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; 4 where nothing is said.")]
 Structure = Annotated[_Text, typer.Option(help="Wanted: BCC, FCC, HCP or multi; several with commas.")]
 Family = Annotated[_Text, typer.Option(help="Wanted: SS, SS+IM, IM or AM; several with commas.")]
@@ -78,7 +78,13 @@ def suggest(
     from hea_vision.cli import suggest_verb
     from hea_vision.jobs.suggest import bounds_of
 
-    flags = {"alloy": alloy, "n": n, "tried": _formulas(tried), "exclude": _formulas(exclude), "seed": seed}
+    flags: dict[str, Any] = {
+        "alloy": alloy,
+        "n": n,
+        "tried": _formulas(tried),
+        "exclude": _formulas(exclude),
+        "seed": seed,
+    }
     flags |= {"measured": measured, "campaign": campaign, "engine": engine, "strategy": strategy}
     flags["step_at_percent"] = step if alloy else None
     target = {

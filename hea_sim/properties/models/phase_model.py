@@ -15,7 +15,7 @@ from hea_sim.properties.conformal import ClassSets
 from hea_sim.properties.models.calibration import ClassCalibration
 from hea_sim.properties.models.forests import FlatForest
 
-TREES = 150
+TREES = 100
 
 
 def fit_phase_forest(

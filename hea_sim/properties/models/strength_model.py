@@ -23,7 +23,7 @@ from hea_sim.properties.contract import PROCESSINGS
 from hea_sim.properties.descriptors import descriptor_names
 from hea_sim.properties.models.forests import FlatForest
 
-TREES = 150
+TREES = 100
 #: Stress in MPa of a Vickers hardness of one.
 MPA_PER_HV = 9.807 / 3
 #: Share of the descriptors that a split of a tree may choose from.
