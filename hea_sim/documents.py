@@ -32,11 +32,11 @@ def to_jsonable(value: Any) -> Any:
 
     Fields of a record that hold arrays of curves (`curves`, `atoms`, `labels`, `image`) are left out.
     """
+    if isinstance(value, Mapping):
+        return {str(k): to_jsonable(v) for k, v in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         skip = {"curves", "atoms", "labels", "image"}
         return {f.name: to_jsonable(getattr(value, f.name)) for f in fields(value) if f.name not in skip}
-    if isinstance(value, Mapping):
-        return {str(k): to_jsonable(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
         return to_jsonable(value.tolist())
     if isinstance(value, (bool, np.bool_)):

@@ -30,6 +30,7 @@ from hea_sim.properties.element_tables import described_elements
 from hea_sim.properties.known_alloys import leaned_on
 from hea_sim.properties.lessons import NUMBERS, PHASES, Lesson, described, lessons_without
 from hea_sim.properties.lessons_learnt import Learnt, learnt_numbers, learnt_phases
+from hea_sim.properties.models.calibration import balanced_call
 from hea_sim.properties.models.forests import lean_weights
 from hea_sim.properties.models.phase_model import PhaseModel, fit_phase_forest
 from hea_sim.properties.models.strength_model import StrengthForests, strength_inputs
@@ -178,8 +179,8 @@ class TablePredictor:
                 notes.append(f"{name} not told: {why[name] or f'known from {low:.0f} to {high:.0f} K only'}")
         return replace(
             basics,
-            structure=_call(STRUCTURES, found.structure[k], found.structure_set[k], found.level),
-            family=_call(FAMILIES, found.family[k], found.family_set[k], found.level),
+            structure=_call(self.phases["structure"], found.structure[k], found.structure_set[k], found.level),
+            family=_call(self.phases["family"], found.family[k], found.family_set[k], found.level),
             properties=properties,
             notes=tuple(notes),
         )
@@ -262,11 +263,12 @@ def _values(lesson: Lesson) -> np.ndarray:
     return lesson.table.value
 
 
-def _call(classes: Sequence[str], p: np.ndarray, held: np.ndarray, level: float) -> ClassCall:
+def _call(model: PhaseModel, p: np.ndarray, held: np.ndarray, level: float) -> ClassCall:
     return ClassCall(
-        probabilities={name: float(v) for name, v in zip(classes, p)},
-        prediction_set=tuple(name for name, inside in zip(classes, held) if inside),
+        probabilities={name: float(v) for name, v in zip(model.classes, p)},
+        prediction_set=tuple(name for name, inside in zip(model.classes, held) if inside),
         level=level,
+        call=model.classes[int(balanced_call(p[None], model.shares)[0])],
     )
 
 

@@ -10,14 +10,18 @@ _NAMES = {
     "Dynamics": "dynamics",
     "Hybrid": "hybrid",
     "Ramp": "dynamics",
+    "RelaxedExchange": "relaxed_exchange",
     "ReplicaExchange": "replica_exchange",
     "ReplicasWalk": "class_replicas",
     "SampleJob": "job",
     "SemiGrandWalk": "lattice_walks",
+    "Trajectory": "trajectory",
     "VarianceConstrainedWalk": "lattice_walks",
+    "VibratingExchange": "vibrating_exchange",
     "WangLandau": "wang_landau",
     "anneal": "canonical",
     "read_sample_job": "job",
+    "read_trajectory": "trajectory",
     "sample": "run_job",
 }
 __all__ = sorted(_NAMES)

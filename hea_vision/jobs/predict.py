@@ -61,6 +61,7 @@ def _call(call: Any) -> Mapping[str, Any] | None:
         "probabilities": dict(call.probabilities),
         "prediction_set": list(call.prediction_set),
         "level": call.level,
+        "call": call.call,
     }
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hea_vision.report.text import format_estimate
+from hea_sim.records import Estimate
 
 if TYPE_CHECKING:
     from hea_sim.properties.contract import AlloyPrediction, ClassCall, MeasuredAlloy
@@ -41,7 +41,7 @@ def prediction_section(prediction: AlloyPrediction | None) -> dict[str, Any] | N
         "temperature": f"{prediction.temperature_K:g} K",
         "classes": [_class_row(what, call) for what, call in calls.items() if call is not None],
         "properties": [
-            (_PROPERTY_NAMES.get(name, name), format_estimate(e), _interval(e), e.method)
+            (_PROPERTY_NAMES.get(name, name), _value(e), _interval(e), e.method)
             for name, e in prediction.properties.items()
         ],
         "leans_on": [
@@ -83,7 +83,7 @@ def suggestion_rows(candidates: Sequence[Candidate]) -> dict[str, Any]:
     for candidate in candidates:
         structure = candidate.prediction.structure
         likeliest = max(structure.probabilities.items(), key=lambda item: item[1]) if structure else ("–", 0.0)
-        values = [format_estimate(candidate.prediction.properties.get(name)) for name in names]
+        values = [_value(candidate.prediction.properties.get(name)) for name in names]
         told = f"{_CLASS_WORDS.get(likeliest[0], likeliest[0])} {likeliest[1]:.2f}" if structure else "–"
         rows.append((candidate.formula, told, values, candidate.reason))
     return {"property_names": [_PROPERTY_NAMES.get(name, name) for name in names], "rows": rows}
@@ -96,15 +96,39 @@ def _class_row(what: str, call: ClassCall) -> tuple[str, str, str]:
     return what, shares, f"{held} ({100 * call.level:g} %)"
 
 
-def _interval(estimate: Any) -> str:
-    if estimate.low is None:
+def _value(estimate: Estimate | None) -> str:
+    """Write a predicted value; three digits are more than its interval allows.
+
+    >>> _value(Estimate(value=1189.6, low=638.0, high=2003.0, level=0.9, unit="MPa"))
+    '1190 MPa'
+    """
+    return "–" if estimate is None else f"{_three_digits(estimate.value)} {estimate.unit}"
+
+
+def _interval(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None or estimate.level is None:
         return "–"
-    return f"{estimate.low:.3g} to {estimate.high:.3g} ({100 * estimate.level:g} %)"
+    return f"{_three_digits(estimate.low)} to {_three_digits(estimate.high)} ({100 * estimate.level:g} %)"
 
 
-def _reported(reported: Any) -> str:
-    return ", ".join(
-        f"{_PROPERTY_NAMES.get(key, key)} {value:.3g}" if isinstance(value, float) else str(value)
-        for key, value in reported.items()
-        if value is not None and value != ""
-    )
+def _three_digits(value: float) -> str:
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def _reported(reported: Mapping[str, Any]) -> str:
+    """Write what is reported of a known alloy.
+
+    >>> _reported({"structure": {"BCC": 4, "multi": 1}, "hardness_HV": 455.0, "weight": 0.033})
+    'BCC (4), several phases (1); Vickers hardness 455; weight 3 %'
+    """
+    told = []
+    for key, value in reported.items():
+        if isinstance(value, Mapping):
+            told.append(", ".join(f"{_CLASS_WORDS.get(name, name)} ({n})" for name, n in value.items()))
+        elif key == "weight":
+            told.append(f"weight {100 * value:.0f} %")
+        elif isinstance(value, (int, float)):
+            told.append(f"{_PROPERTY_NAMES.get(key, key)} {_three_digits(value)}")
+        elif value:
+            told.append(str(value))
+    return "; ".join(told)

