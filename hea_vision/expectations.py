@@ -71,17 +71,28 @@ def predict(result: LoopResult) -> None:
     )
     result.expected = told(result.expected)
     result.alternatives = [told(other) for other in result.alternatives]
-    tdb = None if campaign.thermodynamics is None else result.folder / campaign.thermodynamics
     result.opinions = second_opinions(
         campaign.alloy,
         predictor=result.predictor,
-        tdb=tdb,
-        potential=None if chosen is None else chosen.potential,
+        tdb=_database(result),
+        potential=chosen,
         temperature_K=campaign.equilibration_temperature_K,
         test_temperature_K=campaign.measurement_temperature_K,
         processing=processing_kind(campaign.processing),
         grain_size_um=campaign.grain_size_um,
     )
+
+
+def _database(result: LoopResult) -> Path | None:
+    """Give the campaign's TDB; one that is not there is a failure, like any other input."""
+    name = result.campaign.thermodynamics
+    if name is None:
+        return None
+    if not (result.folder / name).is_file():
+        error = f"{result.folder / name}: no such file; wanted a thermodynamic database (TDB)"
+        result.failures.append({"input": name, "error": error})
+        return None
+    return result.folder / name
 
 
 def learn(result: LoopResult) -> None:

@@ -74,6 +74,12 @@ class PairModel:
         if np.shape(self.pair_volume_A3) != pairs.shape:
             got = np.shape(self.pair_volume_A3)
             raise InputError(f"pair volumes of {self.name}: got shape {got}, wanted {pairs.shape}")
+        for name in ("asymmetry_eV", "asymmetry_A3"):
+            g = np.asarray(getattr(self, name), float)
+            if g.shape != (n, n) or not np.allclose(g, -g.T, atol=1e-12):
+                raise InputError(
+                    f"{name} of {self.name}: got {g.tolist()}, wanted ({n}, {n}), of opposite sign in j, i"
+                )
         for name in ("site_energy_eV", "element_volume_A3", "reference_volume_A3"):
             if np.shape(getattr(self, name)) != (n,):
                 raise InputError(f"{name} of {self.name}: got shape {np.shape(getattr(self, name))}, wanted ({n},)")

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -16,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from hea_sim.alloy import Composition
-from hea_sim.errors import InputError
+from hea_sim.errors import InputError, unknown_name
 from hea_sim.records import Estimate
 
 STRUCTURES = ("BCC", "FCC", "HCP", "multi")
@@ -37,7 +38,7 @@ ROOM_TEMPERATURE_K = 298.15
 
 
 def processing_kind(text: str) -> str:
-    """Tell which of `PROCESSINGS` a description means; what was done last to a casting counts.
+    """Tell which of `PROCESSINGS` a description means: of several, that which stands first in `_MAKING_WORDS`.
 
     >>> processing_kind("arc-melted, cold-rolled, annealed at 1300 K"), processing_kind("as cast"), processing_kind("")
     ('wrought', 'cast', 'other')
@@ -180,6 +181,21 @@ class MeasuredAlloy:
     processing: str = "other"
     temperature_K: float = ROOM_TEMPERATURE_K
     source: str = ""
+
+    def __post_init__(self) -> None:
+        told = (("structure", self.structure, STRUCTURES), ("family", self.family, FAMILIES))
+        ruled_out = [("structure", name, STRUCTURES) for name in self.not_structures]
+        for what, name, known in (*told, *ruled_out):
+            if name is not None and name not in known:
+                raise unknown_name(what, name, known)
+        formula = self.composition.formula
+        if self.structure in self.not_structures:
+            raise InputError(f"{formula} is told to be {self.structure} and not to be; wanted one of the two")
+        if set(self.not_structures) == set(STRUCTURES):
+            raise InputError(f"{formula}: every structure is ruled out; wanted at least one of them left")
+        for name, value in (*self.properties.items(), ("temperature_K", self.temperature_K)):
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"{formula}: {name} is {value}; wanted a number above zero in the unit of its name")
 
 
 @runtime_checkable

@@ -97,6 +97,7 @@ def audit_table(
     splits = tuple(_leakage(table, name, *fold) for name, fold in folds.items())
     findings = [
         *_unread(unreadable),
+        *_classes_and_rows(table),
         *_duplicates(table, row),
         *_contradictions(table, row),
         *_copied_blocks(table, row),
@@ -142,6 +143,43 @@ def _unread(unreadable: Sequence[str]) -> list[TableFinding]:
             mend="write them as plain formulas with numbers, such as Al0.5CoCrFeNi",
         )
     ]
+
+
+def _classes_and_rows(table: AlloyTable) -> list[TableFinding]:
+    """Say where nothing can be learnt of the target, where classes are spelt in two ways, where no split is made."""
+    found = []
+    if table.labels is not None and len(table.classes) == 1:
+        found.append(
+            TableFinding(
+                check="one class",
+                severity="error",
+                count=len(table),
+                text=f"rows are all '{table.classes[0]}': there is nothing to tell apart",
+                mend="add alloys of other classes, negatives included",
+            )
+        )
+    spelt = Counter(name.casefold() for name in table.classes)
+    if alike := [name for name in table.classes if spelt[name.casefold()] > 1]:
+        found.append(
+            TableFinding(
+                check="spelling",
+                severity="warning",
+                count=int(np.isin(np.asarray(table.labels), alike).sum()),
+                text=f"rows have classes that differ in capitals alone: {', '.join(alike)}",
+                mend="spell each class in one way, or it counts as several",
+            )
+        )
+    if len(table) < _LEAST_ROWS:
+        found.append(
+            TableFinding(
+                check="few rows",
+                severity="note",
+                count=len(table),
+                text=f"rows, fewer than {_LEAST_ROWS}: no split is made, so leakage is not told",
+                mend="join tables before they are audited",
+            )
+        )
+    return found
 
 
 def _members(labels: np.ndarray) -> dict[Any, np.ndarray]:

@@ -75,7 +75,7 @@ class AlloyDomain:
         """Tell which alloys (n,) are outside."""
         rare = np.array([self._count(e) < self.least for e in batch.elements])
         single = (batch.fractions > 1 - TRACE).any(1)
-        bad = single | (batch.fractions[:, rare] >= TRACE).any(1) | undescribed(batch).any(1)
+        bad = np.asarray(single | (batch.fractions[:, rare] >= TRACE).any(1) | undescribed(batch).any(1))
         inside = np.flatnonzero(~bad)
         near = np.empty(len(inside), bool)
         any_within(batch.fractions[inside] @ element_places(batch.elements), self.points, self.reach**2, near)

@@ -8,7 +8,7 @@
 | `volume_A3`, `bulk_modulus`, `shear_modulus`, `c11`, `c12`, `c44` | of relaxed random cells | A^3, GPa |
 
 The first two rest on a pair model of the lattice, the others on a potential; both are named in `sources`. At infinite
-temperature N d(E/N)/d(1/kT) = -`arrangement_energy`^2, so it is the strength of order before any order is there.
+temperature d(E/N)/d(1/kT) = -`arrangement_energy`^2, so it is the strength of order before any order is there.
 """
 
 from __future__ import annotations

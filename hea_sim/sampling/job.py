@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from hea_sim.alloy import Composition
 from hea_sim.errors import InputError, unknown_name
@@ -70,8 +70,15 @@ class WangLandauSettings(StrictSettings):
     """
 
     bins: int = Field(default=200, ge=10, le=100_000)
-    energy_range_eV_per_atom: tuple[float, float] | None = None
+    energy_range_eV_per_atom: tuple[FiniteFloat, FiniteFloat] | None = None
     ln_f: float = Field(default=1e-6, gt=0, lt=1)
+
+    @field_validator("energy_range_eV_per_atom")
+    @classmethod
+    def _range_rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise InputError(f"got {list(value)}, wanted the lower energy first, then the upper")
+        return value
 
 
 class PrecipitateSettings(StrictSettings):
@@ -129,7 +136,7 @@ class SampleJob(StrictSettings):
     observables: tuple[str, ...] = ("order",)
     shells: int = Field(default=3, ge=1, le=12)
     near_share: float = Field(default=0.5, ge=0, le=1)
-    chemical_potentials_eV: dict[str, float] = Field(default_factory=dict)
+    chemical_potentials_eV: dict[str, FiniteFloat] = Field(default_factory=dict)
     kappa: float = Field(default=200.0, gt=0, lt=1e9)
     exchange_every: int = Field(default=1, ge=1)
     wang_landau: WangLandauSettings = WangLandauSettings()
@@ -154,11 +161,12 @@ class SampleJob(StrictSettings):
             return data
         data = dict(data)
         data.setdefault("engine", "atoms" if data.get("potential") else "lattice")
-        if not data.get("ensemble") and data["engine"] in ENSEMBLES:
-            data["ensemble"] = "nvt" if data["engine"] == "dynamics" else ENSEMBLES[data["engine"]][0]
+        engine = data["engine"]
+        if not data.get("ensemble") and isinstance(engine, str) and engine in ENSEMBLES:
+            data["ensemble"] = "nvt" if engine == "dynamics" else ENSEMBLES[engine][0]
         if isinstance(data.get("temperatures_K"), int | float):
             data["temperatures_K"] = (data["temperatures_K"],)
-        if data["ensemble"] == "wang-landau":  # as long as ln f takes, and samples for every energy
+        if data.get("ensemble") == "wang-landau":  # as long as ln f takes, and samples for every energy
             data = {"steps": 1_000_000, "samples": 5000, "equilibration_steps": 0, **data}
         return data
 
@@ -225,6 +233,11 @@ class SampleJob(StrictSettings):
         """Refuse what does not go with an engine, or with ensembles that sample all temperatures at once."""
         if self.sublattices and self.engine != "lattice":
             raise InputError(f"engine '{self.engine}' knows no sublattices; wanted engine = 'lattice', or none of them")
+        if self.layout == "classes" and (self.engine, self.ensemble) != ("lattice", "canonical"):
+            raise InputError(
+                f"layout 'classes' with engine '{self.engine}', ensemble '{self.ensemble}'; wanted engine 'lattice' and"
+                " ensemble 'canonical', or no layout"
+            )
         if self.trajectory_every and self.engine == "lammps":
             raise InputError("engine 'lammps' keeps its own dumps; leave trajectory_every out")
         if not self.at_once:

@@ -2,7 +2,7 @@
 
 Each replica has learnt a density of states of its own. Errors are those of the mean over replicas; one gives none.
 The order at a temperature is the mean over the samples, each weighing as its energy does there: the probability of its
-bin, shared by the samples in it.
+bin, shared by the samples in it. Where samples stand for less than half of the probability, none is given.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ from hea_sim.sampling.density_of_states import DensityOfStates
 from hea_sim.sampling.job_samples import Samples, named_pairs
 
 _METHOD = "from the density of states (Wang-Landau)"
+#: From this sum of squared weights on, one sample bears the mean almost alone.
+_ALONE = 0.9
+#: Share of the probability at a temperature that the bins with samples must hold.
+_LEAST_SHARE = 0.5
 #: Two peaks of different replicas are one where they lie this near (share of the temperature).
 _SAME = 0.1
 
@@ -83,12 +87,15 @@ def _counts(samples: Samples) -> dict[str, Any]:
     return {"trials": int(trials), "acceptance": accepted / trials if trials else 0.0}
 
 
-def _sample_weights(density: DensityOfStates, energies: np.ndarray, temperature_K: float) -> np.ndarray:
-    """Weigh samples by the probability of their bin, shared by all samples in it; they sum to one."""
+def _sample_weights(density: DensityOfStates, energies: np.ndarray, temperature_K: float) -> np.ndarray | None:
+    """Weigh samples by the probability of their bin, shared by all samples in it; they sum to one.
+
+    None where too few of the bins that count have samples.
+    """
     probability, known = density.weights(temperature_K), np.flatnonzero(np.isfinite(density.log_states))
     place = known[_nearest(density.energies_eV_per_atom[known], energies)]
     weights = probability[place] / np.bincount(place, minlength=len(probability))[place]
-    return np.asarray(weights / weights.sum())
+    return np.asarray(weights / weights.sum()) if weights.sum() > _LEAST_SHARE else None
 
 
 def _nearest(levels: np.ndarray, energies: np.ndarray) -> np.ndarray:
@@ -98,7 +105,10 @@ def _nearest(levels: np.ndarray, energies: np.ndarray) -> np.ndarray:
 
 
 def _weighed(samples: Samples, name: str, temperature_K: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Average what samples show at a temperature; the error joins the spread of samples and that of replicas."""
+    """Average what samples show at a temperature; the error joins the spread of samples and that of replicas.
+
+    One sample that counts alone tells nothing of a spread: its error is NaN. None where too few samples count.
+    """
     means, inside = [], []
     for replica, density in zip(samples.replicas, densities(samples), strict=True):
         if name not in replica[0]:
@@ -107,9 +117,12 @@ def _weighed(samples: Samples, name: str, temperature_K: float) -> tuple[np.ndar
         if name == "pair_fractions":
             seen = np.array([warren_cowley_of_pairs(p) for p in seen])
         w = _sample_weights(density, replica[0]["energy_eV_per_atom"], temperature_K)
+        if w is None:
+            return None
         mean = np.tensordot(w, seen, 1)
         means.append(mean)
-        inside.append(np.tensordot(w**2, np.square(seen - mean), 1))
+        spread = np.tensordot(w**2, np.square(seen - mean), 1)
+        inside.append(spread if w @ w < _ALONE else np.full_like(mean, np.nan))
     value, error = mean_and_error(means)
     std = np.sqrt(np.sum(inside, axis=0)) / len(means)
     return value, std if error is None else np.fmax(std, error)

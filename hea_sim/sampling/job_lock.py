@@ -30,7 +30,8 @@ def folder_lock(folder: Path) -> Iterator[None]:
     """Hold a folder while a block runs; InputError that names the holder where another process has it."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK_FILE
-    mine = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "began": time.time_ns()})
+    process = {"pid": os.getpid(), "process_began": _process_began(os.getpid())}
+    mine = json.dumps({"host": socket.gethostname(), **process, "began": time.time_ns()})
     while not _made(path, mine):
         _remove_forgotten(path)
     ended = threading.Event()
@@ -55,10 +56,10 @@ def _made(path: Path, text: str) -> bool:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink()
-        raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return True
 
 
@@ -103,13 +104,15 @@ def _holder(path: Path, text: str) -> str:
         age = time.time() - path.stat().st_mtime
         kept = json.loads(text)
         host, pid = str(kept["host"]), int(kept["pid"])
+        began = str(kept.get("process_began", ""))
     except FileNotFoundError:
         return ""
     except (ValueError, KeyError, TypeError):  # being written, or cut off
         return "another process, which has just begun" if age < TOUCHED_S else ""
     here = host == socket.gethostname()
     if here and os.name == "posix":
-        return f"process {pid}" if _lives(pid) and age < _LONGEST_PAUSE_S else ""
+        another = began and _process_began(pid) not in ("", began)  # of the same number, as after a restart
+        return f"process {pid}" if _lives(pid) and not another and age < _LONGEST_PAUSE_S else ""
     return f"process {pid} on {host}" if age < FORGOTTEN_S else ""
 
 
@@ -124,3 +127,10 @@ def _lives(pid: int) -> bool:
     with contextlib.suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
     return True
+
+
+def _process_began(pid: int) -> str:
+    """Give when a process began, in the system's ticks; nothing where that cannot be asked."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
+    return ""

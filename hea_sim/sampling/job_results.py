@@ -16,6 +16,9 @@ from hea_sim.sampling.job_samples import Samples, combined_mean, named_pairs
 from hea_sim.sampling.thermostats import GPA
 from hea_sim.units import BOLTZMANN_EV_PER_K
 
+#: Samples at each temperature, below which temperatures are not joined.
+_LEAST_SAMPLES = 8
+
 
 def stage_rows(samples: Samples) -> list[dict[str, Any]]:
     """Give one row for each temperature that was visited."""
@@ -62,8 +65,10 @@ def weighed_energies(samples: Samples, stage: int) -> list[np.ndarray]:
 
 
 def _energy(value: float, error: float, n: int) -> Estimate:
+    if not np.isfinite(error):
+        return Estimate(value=value, unit="eV/atom", n=n, method="one sample: no error is known")
     return Estimate.normal(
-        value, float(np.nan_to_num(error)), unit="eV/atom", n=n,
+        value, error, unit="eV/atom", n=n,
         method="mean of the samples; std statistical, by blocks and over replicas",
     )  # fmt: skip
 
@@ -146,7 +151,7 @@ def transition_rows(samples: Samples) -> list[dict[str, Any]]:
             continue
         # replicas one after another: the joins are few beside the samples
         energies = [samples.n_atoms * np.concatenate(one) for one in chains]
-        if min(map(len, energies)) < 8:
+        if min(map(len, energies)) < _LEAST_SAMPLES:
             continue
         for found in find_transitions(energies, [stages[k][0] for k in places], samples.n_atoms, seed=samples.job.seed):
             rows.append(
@@ -173,6 +178,8 @@ def curve_of(samples: Samples) -> dict[str, np.ndarray]:
         return {}
     temperatures = [t for t, _ in job.stages]
     energies = [samples.n_atoms * np.concatenate(weighed_energies(samples, k)) for k in range(len(temperatures))]
+    if min(map(len, energies)) < _LEAST_SAMPLES:
+        return {}
     joined = reweight(energies, temperatures)
     found = heat_capacity_curve(joined, samples.n_atoms, seed=job.seed)
     grid = found.temperatures_K[found.trusted]

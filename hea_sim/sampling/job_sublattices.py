@@ -32,6 +32,8 @@ def compositions_of(job: SampleJob, model: Any) -> Composition | tuple[str, ...]
     if len(held) == 1:
         if len(job.sublattices) > 1:
             raise InputError(f"sublattices: got {len(job.sublattices)}, model {model.name} has one; leave them out")
+        if job.sublattices:
+            _check_sum(job, np.ones(1))
         return job.composition
     shares = np.bincount(model.bound((1, 1, 1)).sublattice) / len(model.bound((1, 1, 1)).sublattice)
     if not job.sublattices:

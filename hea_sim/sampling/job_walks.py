@@ -244,13 +244,11 @@ def _by_classes(job: SampleJob, model: Any) -> bool:
 
 def _check_cell(job: SampleJob, model: Any) -> None:
     """Refuse a cell that is too small for the model's range, or that cannot hold every element of the alloy."""
-    shells = np.asarray(getattr(model, "shell_distance_a", [0.0]), float)
-    used = np.flatnonzero(np.any(getattr(model, "pair_energy_eV", np.ones((len(shells), 1))), axis=(-1, -2)))
-    reach = float(shells[used].max(initial=0.0))
-    if 0 < min(job.size) <= reach:
+    reach, cell = _reach_a(model)
+    if _shortest_a(cell * np.array(job.size)[:, None]) <= reach + 1e-6:
         raise InputError(
             f"size {list(job.size)}: model {model.name} reaches {reach:.2f} lattice parameters, so that a site would"
-            f" meet its own image; wanted at least {int(np.floor(reach)) + 1} cells along each axis"
+            f" meet its own image; wanted at least {int(reach / _shortest_a(cell) + 1e-6) + 1} cells along each axis"
         )
     sites = count_sites(job, model)
     missing = [e for e, n in job.composition.counts(sites).items() if n == 0]
@@ -259,6 +257,25 @@ def _check_cell(job: SampleJob, model: Any) -> None:
             f"size {list(job.size)}: {job.alloy} does not fit into {sites} sites, {', '.join(missing)} would get none;"
             " wanted a larger size"
         )
+
+
+def _reach_a(model: Any) -> tuple[float, np.ndarray]:
+    """Give how far a lattice model reaches, and its cell (3, 3), both in lattice parameters."""
+    from hea_sim.lattice.pairs import PairModel
+    from hea_sim.lattice.parents import shell_distances
+
+    if isinstance(model, PairModel):
+        return float(model.shell_distance_a[np.any(model.pair_energy_eV, axis=(1, 2))].max(initial=0.0)), np.eye(3)
+    if hasattr(model, "space"):  # clusters
+        used = (o.radius_a for o, e in zip(model.space.orbits, model.orbit_energies_eV, strict=True) if np.any(e))
+        return max(used, default=0.0), model.space.parent.cell
+    return float(shell_distances(model.parent, model.n_shells)[-1]), model.parent.cell
+
+
+def _shortest_a(cell: np.ndarray) -> float:
+    """Give the length of the shortest vector between images of a cell (3, 3)."""
+    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3), axis=-1).reshape(-1, 3)
+    return float(np.linalg.norm(steps[steps.any(axis=1)] @ cell, axis=1).min())
 
 
 def count_sites(job: SampleJob, model: Any) -> int:

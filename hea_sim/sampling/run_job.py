@@ -33,6 +33,8 @@ from hea_sim.sampling.job_walks import check_job, count_sites, lattice_parameter
 from hea_sim.sampling.run_replica import LAST_CELL, SAMPLES, Progress, ReplicaRun
 from hea_sim.settings import claim_folder, kept_settings
 
+#: Accepted trials at a temperature, below which its samples are too much alike to tell an error.
+_FEWEST_MOVES = 10
 RESULTS_FILE, CELL_FILE = "results.json", "cell.extxyz"
 
 
@@ -247,10 +249,21 @@ def _notes(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"energy still drifts at {row['temperature_K']:g} K ({row['branch']},"
                 f" {1e3 * row['drift_eV_per_atom']:+.2f} meV/atom): give more equilibration_steps"
             )
-    return [*told, *_notes_of_density(run)]
+    return [*told, *_notes_of_moves(rows), *_notes_of_density(run, rows)]
 
 
-def _notes_of_density(run: OpenRun) -> list[str]:
+def _notes_of_moves(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say where hardly a trial was accepted: samples that are all alike give errors that are too small."""
+    return [
+        f"hardly anything moved at {row['temperature_K']:g} K ({row['branch']}),"
+        f" {row['acceptance'] * row['trials']:.0f} of {row['trials']} trials were accepted: values may be those of the"
+        " start, and errors too small"
+        for row in rows
+        if row["trials"] and row["acceptance"] * row["trials"] < _FEWEST_MOVES
+    ]
+
+
+def _notes_of_density(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say where a density of states is not yet good, and where its errors are not known."""
     if run.job.ensemble != "wang-landau":
         return []
@@ -261,6 +274,11 @@ def _notes_of_density(run: OpenRun) -> list[str]:
         float(read_arrays(replica_folder(run.out, k) / SAMPLES, run.owner)["stage-0000/step"][-1])
         for k in range(run.job.replicas)
     ]
+    bare = [f"{row['temperature_K']:g} K" for row in rows if not row["warren_cowley"]]
+    if bare:
+        told.append(
+            f"no order is given at {', '.join(bare)}: samples miss the energies that count there; give more samples"
+        )
     if max(steps) >= run.job.wang_landau.ln_f:
         told.append(
             f"ln f came down to {max(steps):.1e} alone, wanted {run.job.wang_landau.ln_f:.1e}: give more steps, or a"

@@ -102,7 +102,16 @@ class ReplicaRun:
         if samples.is_file():
             read_arrays(samples, self.owner)
             return
-        walk = self._make_walk(self._rng)
+        try:
+            self._advance(self._make_walk(self._rng))
+        finally:
+            if self._trajectory is not None:
+                self._trajectory.close()
+        self._guarded(lambda: write_arrays(samples, self.record.arrays(), self.owner))
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+
+    def _advance(self, walk: Walk) -> None:
+        """Advance from the last checkpoint through all stages."""
         self._resume(walk)
         saved = time.monotonic()
         self._tell()
@@ -112,10 +121,6 @@ class ReplicaRun:
             if time.monotonic() - saved >= self.job.checkpoint_s and not self.finished:
                 self._save(walk)
                 saved = time.monotonic()
-        if self._trajectory is not None:
-            self._trajectory.close()
-        self._guarded(lambda: write_arrays(samples, self.record.arrays(), self.owner))
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _go_on(self, walk: Walk) -> None:
         """Advance to the next observation, or as far while the stage equilibrates; close a stage that is done."""
@@ -168,9 +173,11 @@ class ReplicaRun:
                 found = self._look(one.atoms())
                 self.record.add(one.stage, {f"cell:{name}": value for name, value in found.items()})
         if self._trajectory is not None and number % job.trajectory_every == 0:
-            frame = walk.walks[0] if isinstance(walk, ReplicaExchange) else walk  # the coldest
+            frame, stage = walk, self.stage
+            if isinstance(walk, ReplicaExchange):  # the coldest
+                frame, stage = walk.walks[0], job.main_stage
             append = self._trajectory.append
-            self._guarded(lambda: append(frame, step=self.done, stage=self.stage))
+            self._guarded(lambda: append(frame, step=self.done, stage=stage))
 
     def _looks(self, number: int) -> bool:
         """Tell whether a sample looks at the whole cell: all of a density of states do, else some, evenly."""

@@ -27,7 +27,9 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="Models that ship with the package: list, show, verify.")
 train_app = typer.Typer(no_args_is_help=True, help="Train what labels patterns and micrographs.")
-data_app = typer.Typer(no_args_is_help=True, help="Data sets that the project knows (list, show, verify), and tables of your own (audit).")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Data sets that the project knows (list, show, verify), and tables of your own (audit)."
+)
 app.add_typer(train_app, name="train")
 app.add_typer(models_app, name="models")
 app.add_typer(data_app, name="data")

@@ -94,6 +94,9 @@ def data_audit(
             "temperature_K": temperature_K,
         }
         raise typer.Exit(data_verbs.audit_alloys(files[0], out, columns, json))
+    if target is not None or any(path.suffix.lower() in (".csv", ".tsv") for path in files):
+        names = ", ".join(path.name for path in files)
+        raise InputError(f"{names}: a table is audited alone and as .csv or .tsv; save a sheet as CSV, join several")
     from hea_vision.cli import fit_verbs
 
     raise typer.Exit(fit_verbs.audit(files, test or (), json))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hea_sim.properties.contract import PROPERTY_UNITS
 from hea_sim.records import Estimate
 
 if TYPE_CHECKING:
@@ -70,10 +71,13 @@ def opinions_section(table: AgreementTable | None) -> dict[str, Any] | None:
 
 def learnt_text(alloy: MeasuredAlloy) -> str:
     """Write what was measured of an alloy, in short."""
-    told = [alloy.structure] if alloy.structure else []
-    told += [f"not {name}" for name in alloy.not_structures]
-    told += [f"{_PROPERTY_NAMES[name]} {value:.4g}" for name, value in alloy.properties.items()]
-    return ", ".join(_CLASS_WORDS.get(word, word) for word in told)
+    told = [_CLASS_WORDS.get(alloy.structure, alloy.structure)] if alloy.structure else []
+    told += [f"not {_CLASS_WORDS.get(name, name)}" for name in alloy.not_structures]
+    told += [
+        f"{_PROPERTY_NAMES[name]} {value:.4g} {PROPERTY_UNITS[name]} at {alloy.temperature_K:g} K"
+        for name, value in alloy.properties.items()
+    ]
+    return ", ".join(told)
 
 
 def suggestion_rows(candidates: Sequence[Candidate]) -> dict[str, Any]:

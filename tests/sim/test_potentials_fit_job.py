@@ -80,7 +80,7 @@ def test_a_job_that_was_stopped_ends_with_the_same_arrays(files):
     calls = []
     finished = fit_potential(job, files / "stopped", say=calls.append)
     assert not calls and finished.errors["test"] == again.errors["test"] == whole.errors["test"]
-    with pytest.raises(InputError, match=r"run\.toml"):
+    with pytest.raises(InputError, match="other settings: seed was 0, is 1"):
         fit_potential(_job(files, seed=1), files / "stopped")
 
 

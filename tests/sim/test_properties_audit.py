@@ -107,6 +107,17 @@ def test_noise_and_copying_of_numbers(tmp_path):
 def test_few_rows_give_no_splits(tmp_path):
     found = audited(tmp_path, lines_of(random_alloys(5), ["BCC", "FCC", "BCC", "FCC", "FCC"]))
     assert found.splits == () and found.n_rows == 5
+    assert "no split is made" in checks(found)["few rows"].text
+
+
+def test_classes_that_differ_in_capitals_are_told(tmp_path):
+    found = audited(tmp_path, lines_of(random_alloys(30), ["BCC", "bcc", "FCC"] * 10))
+    assert checks(found)["spelling"].count == 20 and "BCC, bcc" in checks(found)["spelling"].text
+
+
+def test_one_class_is_an_error(tmp_path):
+    found = audited(tmp_path, lines_of(random_alloys(30), ["BCC"] * 30))
+    assert found.worst == "error" and checks(found)["one class"].count == 30
 
 
 def test_the_verb_writes_groups_and_says_what_is_wrong(tmp_path, capsys):
@@ -143,3 +154,15 @@ def test_the_verb_asks_for_the_target(tmp_path):
     path.write_text("formula,phase\nNbMo,BCC\n")
     run = CliRunner().invoke(app, ["data", "audit", str(path)])
     assert isinstance(run.exception, InputError) and "--target" in str(run.exception)
+
+
+@pytest.mark.parametrize("names", [["mine.xlsx"], ["one.csv", "two.csv"]])
+def test_the_verb_takes_one_table_as_csv(tmp_path, names):
+    from typer.testing import CliRunner
+
+    from hea_sim.errors import InputError
+    from hea_vision.cli.app import app
+
+    paths = [str(tmp_path / name) for name in names]
+    run = CliRunner().invoke(app, ["data", "audit", *paths, "--target", "phase"])
+    assert isinstance(run.exception, InputError) and "save a sheet as CSV" in str(run.exception)

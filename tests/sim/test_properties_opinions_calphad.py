@@ -59,6 +59,23 @@ def test_two_ideal_solutions_share_an_alloy_by_the_lever_rule(database):
     assert (found.structure, found.family) == ("multi", "SS")
 
 
+def test_a_filled_fcc_lattice_is_a_carbide(database):
+    carbon = "ELEMENT C GRAPHITE 12.011 0 0 !\n"
+    lines = [
+        "PHASE FCC_A1 % 2 1 1 !",
+        "CONSTITUENT FCC_A1 : NI,NB : C,VA : !",
+        "PARAMETER G(FCC_A1,NI:VA;0) 1 0; 6000 N !",
+        "PARAMETER G(FCC_A1,NB:VA;0) 1 20000; 6000 N !",
+        "PARAMETER G(FCC_A1,NB:C;0) 1 -150000; 6000 N !",
+        "PARAMETER G(FCC_A1,NI:C;0) 1 60000; 6000 N !",
+    ]
+    found = phases_at("Ni80Nb10C10", 1000.0, database(carbon, "\n".join(lines) + "\n"))
+    told = {phase.structure: phase for phase in found.phases}
+    assert set(told) == {"A1", "B1"}  # nickel, and NbC under the same name
+    assert told["B1"].composition["C"] == pytest.approx(0.5, abs=0.01)
+    assert (found.structure, found.family) == ("multi", "SS+IM")
+
+
 def test_regular_solution_parts_in_two_along_its_binodal(database):
     w, T = 25_000.0, 1000.0
     path = database(solution("BCC_A2", ("MO", "NB"), (0, 0), [("MO", "NB", w)]))

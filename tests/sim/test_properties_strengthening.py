@@ -224,6 +224,15 @@ def test_grain_size_adds_hall_petch():
     assert fine.friction == none.friction
 
 
+def test_hot_strength_takes_no_hall_petch_of_room_temperature():
+    none, fine = (
+        solution_strength("CoCrFeMnNi", structure="A1", temperature_K=1073.0, grain_size_um=d) for d in (None, 4.0)
+    )
+    assert fine.yield_strength == none.yield_strength
+    assert any("the grain size is not used" in note for note in fine.notes)
+    assert not any("grain size" in note for note in none.notes)
+
+
 def test_interval_is_that_of_reported_strengths_and_absent_where_misfit_is_small():
     found = solution_strength("NbMoTaW", structure="A2").yield_strength
     assert (found.low / found.value, found.high / found.value) == pytest.approx(REPORTED_OVER_THEORY["A2", "room"])

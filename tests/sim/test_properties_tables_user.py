@@ -6,6 +6,7 @@ import pytest
 from hea_sim.errors import HEAError, InputError, MissingFileError, UnknownNameError
 from hea_sim.properties.alloy_text import read_alloy
 from hea_sim.properties.tables import user_table
+from hea_sim.properties.tables.user_files import Columns, read_user_table
 
 
 @pytest.fixture
@@ -62,12 +63,38 @@ def test_numbers_in_element_columns_are_normalised_and_noted(written):
             {"target": "ys_MPa", "temperature_K": "T"},
             "degrees Celsius",
         ),
+        ("formula,YS\n" + "".join(f"NbMo{k},{900 + k}\n" for k in range(1, 12)), {"target": "YS"}, "no unit is known"),
+        ("formula,YS\nNbMo,900.5\nNbTa,800\n", {"target": "YS"}, "no unit is known"),
+        ("formula,formula,phase\nNbMo,NbTa,BCC\nNbW,NbV,FCC\n", {"target": "phase"}, "more than one column"),
+        ("formula,ys_MPa,T\nNbMo,900,RT\n", {"target": "ys_MPa", "temperature_K": "T"}, "line 2: 'T' is 'RT'"),
     ],
 )
 def test_what_is_refused(written, text, options, words):
     with pytest.raises(InputError, match=words) as caught:
         user_table(written(text), **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_column_of_row_numbers_is_no_nobelium(written):
+    table = user_table(written("No,Nb,Mo,phase\n1,50,50,BCC\n2,40,60,multi\n"), target="phase")
+    assert table.elements == ("Mo", "Nb") and table.fractions[0].tolist() == [0.5, 0.5]
+
+
+def test_the_target_is_no_element_of_the_alloy(written):
+    table = user_table(written("Nb,Mo,V\n50,50,BCC\n40,60,multi\n"), target="V")
+    assert table.elements == ("Mo", "Nb")
+
+
+def test_numbered_classes_are_classes(written):
+    table = user_table(written("formula,phase\nNbMo,0\nNbTa,1\nNbW,2\n"), target="phase")
+    assert table.classes == ("0", "1", "2") and table.value is None
+
+
+def test_lines_are_those_of_the_file(written):
+    read = read_user_table(
+        written('formula,"what\nphase"\nNbMo,BCC\n\n\nNbQq,BCC\nNbTa,FCC\n'), Columns(target="what\nphase")
+    )
+    assert read.lines.tolist() == [3, 7] and read.unreadable[0].startswith("line 6: ")
 
 
 def test_unknown_columns_and_units_name_the_nearest(written, tmp_path):

@@ -134,6 +134,7 @@ def test_examples_are_the_same_for_the_same_number_and_differ_otherwise() -> Non
     assert one.target.shape == one.weight.shape == (len(OUTPUTS),)
 
 
+@pytest.mark.slow
 def test_training_goes_on_after_a_stop_as_if_there_had_been_none(tmp_path: Path) -> None:
     def settings(patterns: int, report: int) -> TrainingSettings:
         return TrainingSettings(patterns=patterns, batch=8, held_out=8, report_every=report, workers=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,9 @@ from hea_sim.properties.contract import (
 )
 from hea_sim.records import Estimate, Evidence
 from hea_sim.settings import check_settings
+from hea_vision import expectations
 from hea_vision.campaign import Campaign, PropertyEntry
+from hea_vision.loop import LoopResult
 from hea_vision.property_claims import alloys_to_learn, crosscheck_properties
 from hea_vision.report.alloy_prediction import learnt_text, prediction_section
 
@@ -93,6 +96,51 @@ def test_a_property_agrees_or_not_by_its_z(value: float, verdict: str) -> None:
     assert claim.z == pytest.approx((value - 325.0) / (5.0**2 + (30 / 1.644854) ** 2) ** 0.5, rel=1e-5)
 
 
+@dataclass(frozen=True)
+class LopsidedHardness(TungstenHardens):
+    """Hold 30 HV below and 60 above the value with 90 %, and twice that with 99 %: tails heavier than normal."""
+
+    def _one(self, alloy: Composition, processing: str, kelvin: float, level: float) -> AlloyPrediction:
+        told = super()._one(alloy, processing, kelvin, level)
+        value = told.properties["hardness_HV"].value
+        wide = 1.0 if level == 0.9 else 2.0
+        hard = Estimate(value=value, low=value - 30 * wide, high=value + 60 * wide, level=level, unit="HV")
+        return replace(told, properties={"hardness_HV": hard})
+
+
+@pytest.mark.parametrize(("side", "reach"), [(-1, 60.0), (1, 120.0)])
+def test_the_std_is_that_of_the_side_of_the_sure_interval(side: int, reach: float) -> None:
+    value = 325.0 + side * reach  # at the end of the 99 % interval: 2.576 std of a normal law
+    (claim,) = crosscheck_properties([entry(value, std=1e-6)], "NbMoTaW", LopsidedHardness(), processing="cast")
+    assert claim.z == pytest.approx(side * 2.575829, rel=1e-5) and claim.verdict == "inconclusive"
+    assert (claim.predicted.low, claim.predicted.high, claim.predicted.level) == (265.0, 445.0, 0.99)
+
+
+def test_hot_hardness_is_not_held_against_that_of_room_temperature() -> None:
+    hot = replace_temperature(entry(150.0), 1273.0)
+    (claim,) = crosscheck_properties([hot], "NbMoTaW", TungstenHardens(), processing="cast", alternatives=["NbMo"])
+    assert claim.verdict == "inconclusive" and "room temperature, not of 1273 K" in claim.reason
+    assert claim.predicted is None
+    alloy = Composition.parse("NbMoTaW")
+    assert alloys_to_learn([], [hot], alloy, processing="cast") == []
+    strong = replace_temperature(entry(150.0, name="yield_strength_MPa"), 1273.0)
+    assert alloys_to_learn([], [strong], alloy, processing="cast")[0].temperature_K == 1273.0
+
+
+def replace_temperature(one: PropertyEntry, kelvin: float) -> PropertyEntry:
+    return check_settings(PropertyEntry, one.model_dump() | {"temperature_K": kelvin})
+
+
+def test_a_database_that_is_not_there_is_a_failed_input(tmp_path: Path) -> None:
+    common = {"name": "x", "alloy": "NbMoTaW", "processing": "cast", "thermodynamics": "none.tdb"}
+    kelvin = {"equilibration_temperature_K": 1800.0, "measurement_temperature_K": 298.0}
+    result = LoopResult(campaign=check_settings(Campaign, common | kelvin), folder=tmp_path)
+    assert expectations._database(result) is None
+    assert [f["input"] for f in result.failures] == ["none.tdb"] and "no such file" in result.failures[0]["error"]
+    (tmp_path / "none.tdb").write_text("x")
+    assert expectations._database(result) == tmp_path / "none.tdb" and len(result.failures) == 1
+
+
 def test_a_property_cannot_agree_where_the_alternatives_are_alike() -> None:
     (claim,) = claims(325.0, others=("NbMoTaW",))
     assert claim.verdict == "inconclusive" and "not told apart" in claim.reason
@@ -147,7 +195,15 @@ def test_what_was_measured_is_learnt_and_what_was_not_is_not() -> None:
     assert [m.structure for m in learnt] == ["BCC", None, None]
     assert set(learnt[1].not_structures) == {"FCC", "HCP"}
     assert learnt[2].properties == {"hardness_HV": 480.0} and learnt[2].temperature_K == 300.0
-    assert [learnt_text(m) for m in learnt] == ["BCC", "not FCC, not HCP", "Vickers hardness 480"]
+    assert [learnt_text(m) for m in learnt] == [
+        "BCC",
+        "not FCC, not HCP",
+        "Vickers hardness 480 HV at 300 K",
+    ]
+    twice = alloys_to_learn([one, replace(one, measured_source="scan2.xy")], [], alloy, processing="cast")
+    assert [m.structure for m in twice] == ["BCC"]  # two scans of one specimen are one measured alloy
+    several = MeasuredAlloy(composition=alloy, not_structures=("multi",))
+    assert learnt_text(several) == "not several phases"
 
 
 def test_the_page_says_a_refusal_and_a_prediction() -> None:

@@ -132,6 +132,7 @@ def test_calibration_never_sees_what_a_run_learns_from():
     np.testing.assert_array_equal(again.image, first[1].image)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_and_a_finished_one_gives_the_same_weights(folders, start, tmp_path):
     job = TrainSegmenterJob(
         images=str(folders / "images"), labels=str(folders / "labels"), start_from=str(start), examples=8, workers=0,

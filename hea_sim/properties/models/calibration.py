@@ -51,15 +51,23 @@ class ClassCalibration:
         return _softmax(np.tensordot(self.slopes, np.log(np.asarray(experts) + _FLOOR), 1) + self.offsets)
 
 
+#: Share below which that of a class is not known well.
+_LEAST_SHARE = 0.01
+
+
 def balanced_call(probabilities: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Choose the class (n,) that is raised most above its share among known alloys.
 
-    This decision has the best mean recall over classes, where the likeliest class favours the common ones.
+    This decision has the best mean recall over classes, where the likeliest class favours the common ones. A class that
+    no known alloy has is never chosen, and one rarer than 1 % counts as that share: its own is not known well.
 
-    >>> balanced_call(np.array([[0.3, 0.7]]), np.array([0.1, 0.9])).tolist()
-    [0]
+    >>> balanced_call(np.array([[0.3, 0.7], [0.001, 0.999]]), np.array([0.1, 0.9])).tolist()
+    [0, 1]
+    >>> balanced_call(np.array([[0.01, 0.99]]), np.array([0.0, 1.0])).tolist()
+    [1]
     """
-    return np.argmax(probabilities / np.maximum(shares, 1e-3), axis=1)
+    raised = np.where(shares > 0, probabilities / np.maximum(shares, _LEAST_SHARE), -1.0)
+    return np.asarray(np.argmax(raised, axis=1))
 
 
 def expected_calibration_error(probabilities: np.ndarray, codes: np.ndarray, *, n_bins: int = 15) -> float:

@@ -122,13 +122,22 @@ class AgreementTable:
             return f"{question}: nobody tells anything"
         score = "no independent second opinion" if answer.agreement is None else f"agreement {answer.agreement:.2f}"
         for_it, of = answer.votes
-        share = f"{answer.pooled[answer.likeliest]:.0%}"
+        share = share_text(answer.pooled[answer.likeliest])
         return f"{question}: {answer.likeliest} ({share}), {score}; {for_it} of {of} kinds of knowledge for it"
 
 
 def _row(source: str, says: str, agrees: bool | None, trust: str, group: str) -> str:
     mark = {True: "+", False: "-", None: " "}[agrees]
     return f"  {mark} {source}: {says} [{trust}; {group}]"
+
+
+def share_text(p: float) -> str:
+    """Write a probability in per cent; nothing that is learnt from reports is certain, whatever the rounding.
+
+    >>> share_text(0.994), share_text(0.412)
+    ('over 99%', '41%')
+    """
+    return "over 99%" if p > 0.99 else f"{p:.0%}"
 
 
 def weight_bits(probabilities: Mapping[str, float], base: Mapping[str, float]) -> float:

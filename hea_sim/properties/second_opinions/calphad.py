@@ -52,6 +52,11 @@ _NAMES: tuple[tuple[str, str, str], ...] = (
     (r"D019", "D0_19", ""),
 )
 _SOLID_SOLUTIONS = {"A1": "FCC", "A2": "BCC", "A3": "HCP"}
+#: Databases model MC and M2C carbides and nitrides as fcc and hcp whose interstices are filled: what those are then.
+_FILLED = {"A1": "B1", "A3": "L'3"}
+_INTERSTITIAL = ("B", "C", "H", "N", "O")
+#: Share of interstitial atoms from which a phase is a compound; M2C holds a third, austenite below a tenth.
+_FILLED_FROM = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,11 +271,15 @@ def _read_vertex(found: Any, k: int, name: str, database: Any, composition: Comp
     components = [str(component).capitalize() for component in found.component.values]
     sites = found.Y.values.reshape(len(vertices), -1)[k]
     order = _order_parameter(database.phases[name], sites, {element.upper() for element in composition} | {"VA"})
+    structure = structure_of(name, ordered=order > _DISORDERED_BELOW)
+    held = dict(zip(components, (float(x) for x in parts), strict=True))
+    if sum(held.get(element, 0.0) for element in _INTERSTITIAL) > _FILLED_FROM:
+        structure = _FILLED.get(structure, structure)
     return StablePhase(
         name=str(name),
-        structure=structure_of(name, ordered=order > _DISORDERED_BELOW),
+        structure=structure,
         fraction=float(vertices[k]),
-        composition=dict(zip(components, (float(x) for x in parts), strict=True)),
+        composition=held,
         order_parameter=order,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hea_sim.alloy import Composition
@@ -20,6 +20,7 @@ from hea_sim.properties.second_opinions.agreement import (
     StrengthOpinion,
     answer_of,
     compare_strengths,
+    share_text,
 )
 from hea_sim.properties.second_opinions.calphad import phases_at
 from hea_sim.properties.second_opinions.rule_counts import (
@@ -97,14 +98,7 @@ def second_opinions(
         opinions += _of_database(composition, temperature_K, tdb)
     if potential is not None and temperature_K is not None:
         opinions += _of_energies(composition, temperature_K, potential, covers)
-    answers: dict[str, Answer] = {}
-    completed: list[Opinion] = []
-    for question in QUESTIONS:
-        asked = [one for one in opinions if one.question == question]
-        answer, rows = answer_of(question, asked, base_rates(question))
-        completed += rows
-        if answer is not None:
-            answers[question] = answer
+    answers, completed = _joint_answers(opinions)
     likeliest = answers["structure"].likeliest if "structure" in answers else ""
     strengths = [_of_theory(composition, likeliest, test_temperature_K, grain_size_um, strength_inputs)]
     if predicted is not None:
@@ -120,8 +114,24 @@ def second_opinions(
     )
 
 
+def _joint_answers(opinions: Sequence[Opinion]) -> tuple[dict[str, Answer], list[Opinion]]:
+    """Join the opinions on each question; give the answers, and the opinions with their weights."""
+    answers: dict[str, Answer] = {}
+    completed: list[Opinion] = []
+    for question in QUESTIONS:
+        asked = [one for one in opinions if one.question == question]
+        answer, rows = answer_of(question, asked, base_rates(question))
+        completed += rows
+        if answer is not None:
+            answers[question] = answer
+    return answers, completed
+
+
 def _notes(composition: Composition, answers: Mapping[str, Answer]) -> tuple[str, ...]:
-    notes = ["rules and predictor both rest on reported alloys: their agreement is no second opinion"]
+    notes = [
+        "rules and predictor both rest on reported alloys: their agreement is no second opinion; nor is the theory of"
+        " strength wholly one, whose interval is that of reported strengths"
+    ]
     if len(composition) < LEAST_ELEMENTS:
         notes.append(f"{len(composition)} elements: verdicts were counted on alloys of {LEAST_ELEMENTS} or more")
     if not answers:
@@ -129,11 +139,11 @@ def _notes(composition: Composition, answers: Mapping[str, Answer]) -> tuple[str
     return tuple(notes)
 
 
-def _refusal(source: str, reason: str, group: str) -> list[Opinion]:
+def _refusal(source: str, reason: str, group: str, questions: Iterable[str] = tuple(QUESTIONS)) -> list[Opinion]:
     empty: dict[str, float] = {}
     return [
         Opinion(source=source, question=q, says=f"nothing: {reason}", probabilities=empty, trust="none", group=group)
-        for q in QUESTIONS
+        for q in questions
     ]
 
 
@@ -232,7 +242,7 @@ def _of_energies(
             composition, potential, temperature_K=temperature_K, structures=structures, covers=covers
         )
     except HEAError as error:
-        return _refusal("energies", one_line_error(error), ENERGIES)
+        return _refusal("energies", one_line_error(error), ENERGIES, ["structure"])
     base = base_rates("structure")
     probabilities = dict.fromkeys(base, 0.0)
     for structure, p in found.probabilities.items():
@@ -273,9 +283,13 @@ def _of_theory(
         says = f"nothing: {one_line_error(error)}"
         return StrengthOpinion(source=source, says=says, estimate=None, trust="none", group=_THEORY)
     estimate = found.yield_strength
+    if estimate.low is None or estimate.high is None:  # too little misfit for the theory to tell the strength
+        says = f"nothing: {found.notes[0]}"
+        return StrengthOpinion(source=found.theory, says=says, estimate=None, trust="none", group=_THEORY)
     return StrengthOpinion(
         source=found.theory,
-        says=_interval(estimate.value, estimate.low, estimate.high) + f" as {structure}",
+        # The value of the theory may lie outside: it lacks what reported alloys have.
+        says=f"{estimate.value:.0f} MPa as {structure}; reported {estimate.low:.0f} to {estimate.high:.0f}",
         estimate=estimate,
         trust=found.notes[0],
         group=_THEORY,
@@ -305,4 +319,4 @@ def _interval(value: float, low: float | None, high: float | None) -> str:
 
 def _shares(probabilities: Mapping[str, float]) -> str:
     ranked = sorted(probabilities.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {p:.0%}" for name, p in ranked if p >= 0.02)
+    return ", ".join(f"{name} {share_text(p)}" for name, p in ranked if p >= 0.02)

@@ -214,6 +214,6 @@ def _check(structures: Sequence[str], covers: Sequence[str] | None, name: str, e
         return
     if missing := [s for s in structures if s not in (covers or ())]:
         raise InputError(
-            f"nothing says that {name} was trained on {', '.join(missing)}, so it cannot tell which lattice is lowest;"
+            f"{name} is not known to be trained on {', '.join(missing)}, so it cannot tell which lattice is lowest;"
             " take a universal potential, or name in covers= what it was trained on"
         )

@@ -45,10 +45,10 @@ class SolutionStrength:
     """Hold the strength of one alloy by theory.
 
     `yield_strength` in MPa at `temperature_K` and `strain_rate_per_s`: the friction of the lattice, with Hall-Petch
-    where `grain_size_um` is known. Its 90 % interval is where reported strengths lie about such values (see
-    `REPORTED_OVER_THEORY`), so it need not hold the value. `friction` and `zero_kelvin` in MPa and `barrier` in eV
-    carry the error of the inputs alone. `misfit` is the rms size misfit of the atoms as a share of the lattice
-    parameter.
+    where `grain_size_um` is known and the test is not hot (`HOT_FROM_K`). Its 90 % interval is where reported
+    strengths lie about such values (see `REPORTED_OVER_THEORY`), so it need not hold the value. `friction` and
+    `zero_kelvin` in MPa and `barrier` in eV carry the error of the inputs alone. `misfit` is the rms size misfit of
+    the atoms as a share of the lattice parameter.
     """
 
     formula: str
@@ -87,7 +87,7 @@ def solution_strength(
     temperature_K, strain_rate_per_s
         Of the test.
     grain_size_um
-        Mean grain size; Hall-Petch is then added with the coefficient of one alloy of that lattice.
+        Mean grain size; below `HOT_FROM_K` Hall-Petch is then added with the coefficient of one alloy of that lattice.
     inputs
         Volumes and moduli of your own or from a potential; without them those of the element tables.
 
@@ -132,7 +132,9 @@ def solution_strength(
         barrier=with_input_error("barrier_eV", "eV"),
         misfit=float(found.misfit[0]),
         inputs=taken,
-        notes=_notes(taken.structure, float(found.misfit[0])),
+        notes=_notes(
+            taken.structure, float(found.misfit[0]), grain_size_um is not None and temperature_K >= HOT_FROM_K
+        ),
     )
 
 
@@ -145,8 +147,10 @@ def hall_petch_MPa(structure: str, grain_size_um: float | np.ndarray) -> np.ndar
     return HALL_PETCH_MPa_sqrt_um[structure] / np.sqrt(np.asarray(grain_size_um, float))
 
 
-def _notes(structure: str, misfit: float) -> tuple[str, ...]:
-    notes = (_NOTE[structure], "moduli at low or room temperature are taken for all temperatures")
+def _notes(structure: str, misfit: float, unused_grains: bool) -> tuple[str, ...]:
+    notes: tuple[str, ...] = (_NOTE[structure], "moduli at low or room temperature are taken for all temperatures")
+    if unused_grains:
+        notes += (f"the grain size is not used from {HOT_FROM_K:g} K on: Hall-Petch is that of room temperature",)
     if misfit >= LEAST_MISFIT:
         return notes
     small = f"the misfit is {100 * misfit:.2g} %, below {100 * LEAST_MISFIT:g} %"
@@ -158,12 +162,14 @@ def _as_reported(
 ) -> Estimate:
     """Add grain boundaries where their size is known, and the interval in which reported strengths lie."""
     value, method = friction_MPa, f"{theory.name} (doi:{theory.doi})"
-    if grain_size_um is not None:
+    hot = temperature_K >= HOT_FROM_K
+    # Hall-Petch was measured at room temperature, and the ratios of hot strengths are to friction alone.
+    if grain_size_um is not None and not hot:
         value += float(hall_petch_MPa(theory.structure, grain_size_um))
         method += f" with Hall-Petch for {grain_size_um:g} um"
     if misfit < LEAST_MISFIT:
         return Estimate(value=value, unit="MPa", method=f"{method}; misfit too small for an interval")
-    case = "hot" if temperature_K >= HOT_FROM_K else "room" if grain_size_um is None else "grains"
+    case = "hot" if hot else "room" if grain_size_um is None else "grains"
     low, high = REPORTED_OVER_THEORY[theory.structure, case]
     method += f"; reported strengths lie {low:g} to {high:g} times that (90 %)"
     return Estimate(value=value, low=low * value, high=high * value, level=0.9, unit="MPa", method=method)

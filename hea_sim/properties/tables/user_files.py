@@ -34,6 +34,10 @@ PLAUSIBLE = {
     "GPa": (1.0, 1000.0, "TPa", "MPa"),
     "K": (1.0, 6000.0, "an energy or a fraction", "another quantity"),
 }
+#: Symbols of elements of which no alloy is made, and which head other columns: "No" numbers the rows.
+_NO_METAL_HERE = ("No", "At", "Es", "Md")
+#: Different numbers from which on a column without unit is no list of classes such as 0, 1, 2.
+_MOST_NUMBERED_CLASSES = 10
 _SHOWN = 3
 
 
@@ -97,19 +101,21 @@ def read_user_table(path: str | os.PathLike[str], columns: Columns) -> ReadTable
     """Read a table whatever its lines hold; what cannot be read is told, not raised."""
     header, rows = _read_csv(Path(path))
     parts = _Reader(Path(path), columns, header)
-    alloys, targets, lines, kept, unreadable, notes, empty = [], [], [], [], [], Counter[str](), 0
-    for line, row in enumerate(rows, start=2):
+    alloys, targets, temperatures, lines, kept, unreadable, notes, empty = [], [], [], [], [], [], Counter[str](), 0
+    for line, row in rows:
         text = row[columns.target].strip()
         if not text:
             empty += 1
             continue
         try:
             alloy, mended = parts.composition(row)
-            targets.append(parts.value(text))
+            value, kelvin = parts.value(text), parts.temperature(row)
         except InputError as error:
             unreadable.append(f"line {line}: {error}")
             continue
         alloys.append(alloy)
+        targets.append(value)
+        temperatures.append(kelvin)
         lines.append(line)
         kept.append(row)
         notes.update(note.split(";")[-1].strip() for note in mended)
@@ -119,11 +125,12 @@ def read_user_table(path: str | os.PathLike[str], columns: Columns) -> ReadTable
     mended_notes = [f"{count} lines: {note}" for note, count in notes.items()]
     if empty:
         mended_notes.append(f"{empty} lines without '{columns.target}' left out")
-    table = _build(parts, alloys, targets, kept, tuple(mended_notes))
+    table = _build(parts, alloys, targets, temperatures, kept, tuple(mended_notes))
     return ReadTable(table=table, lines=np.array(lines), unreadable=tuple(unreadable), n_without_target=empty)
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """Read header and rows, each with the line of the file on which it ends."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
@@ -136,7 +143,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     delimiter = max(",;\t", key=lines[0].count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
     header = [name or "" for name in reader.fieldnames or ()]
-    rows = [{k: v or "" for k, v in row.items() if isinstance(k, str)} for row in reader]
+    rows = [(reader.line_num, {k: v or "" for k, v in row.items() if isinstance(k, str)}) for row in reader]
     if not rows:
         raise InputError(f"{path}: a header and no lines; wanted a line for each alloy")
     return header, rows
@@ -151,13 +158,16 @@ class _Reader:
         ):  # fmt: skip
             if name is not None and name not in header:
                 raise unknown_name(f"column of {path}", name, [h for h in header if h])
+        if twice := [name for name, n in Counter(header).items() if name and n > 1]:
+            raise InputError(f"{path}: {', '.join(twice)} heads more than one column; wanted each name once")
         self.path, self.columns = path, columns
         unit = columns.unit or next((u for u in PLAUSIBLE if columns.target.endswith(f"_{u}")), None)
         if unit is not None and unit not in PLAUSIBLE:
             raise unknown_name("unit", unit, PLAUSIBLE)
         self.unit = unit
         self.formula = columns.composition or next((h for h in header if h.lower() in COMPOSITION_HEADERS), None)
-        self.element_columns = [h for h in header if h in atomic_numbers and atomic_numbers[h] > 0]
+        taken = {columns.target, columns.paper, columns.processing, columns.temperature_K, *_NO_METAL_HERE}
+        self.element_columns = [h for h in header if atomic_numbers.get(h, 0) > 0 and h not in taken]
         if self.formula is None and len(self.element_columns) < 2:
             raise InputError(
                 f"{path}: no column of compositions among {', '.join(header)}; name it, or head it"
@@ -171,6 +181,11 @@ class _Reader:
 
     def value(self, text: str) -> Any:
         return text if self.unit is None else _number(text, self.columns.target)
+
+    def temperature(self, row: dict[str, str]) -> float:
+        name = self.columns.temperature_K
+        text = row[name].strip() if name else ""
+        return _number(text, str(name)) if text else ROOM_TEMPERATURE_K
 
     def column(self, rows: Sequence[dict[str, str]], name: str | None) -> list[str]:
         return [row[name].strip() if name else "" for row in rows]
@@ -187,7 +202,12 @@ def _number(text: str, name: str) -> float:
 
 
 def _build(
-    parts: _Reader, alloys: list[Composition], targets: list[Any], rows: list[dict[str, str]], notes: tuple[str, ...]
+    parts: _Reader,
+    alloys: list[Composition],
+    targets: list[Any],
+    temperatures: list[float],
+    rows: list[dict[str, str]],
+    notes: tuple[str, ...],
 ) -> AlloyTable:
     elements = tuple(sorted({e for alloy in alloys for e in alloy}))
     x = np.array([[alloy.get(e, 0.0) for e in elements] for alloy in alloys])
@@ -196,6 +216,8 @@ def _build(
     numbers = np.array(targets, float) if parts.unit else None
     if numbers is not None:
         check_unit(numbers, str(parts.unit), f"{parts.path}: column '{parts.columns.target}'")
+    else:
+        _check_classes(targets, f"{parts.path}: column '{parts.columns.target}'")
     return AlloyTable(
         target=parts.columns.target,
         unit=parts.unit or "",
@@ -209,7 +231,7 @@ def _build(
         tables=np.full(len(alloys), parts.path.stem),
         n_reports=np.ones(len(alloys), int),
         processing=_processing(parts, rows),
-        temperature_K=_temperature(parts, rows),
+        temperature_K=_kelvin(parts, temperatures),
         labels=None if parts.unit else np.array(targets),
         share=None if parts.unit else np.ones(len(alloys)),
         votes=None if parts.unit else np.ones(len(alloys), int),
@@ -231,20 +253,28 @@ def check_unit(values: np.ndarray, unit: str, where: str) -> None:
         )
 
 
+def _check_classes(targets: Sequence[str], where: str) -> None:
+    """Refuse numbers that are taken for classes: each would be a class of its own, and every score about nothing."""
+    try:
+        different = {float(text) for text in targets}
+    except ValueError:
+        return
+    if len(different) > _MOST_NUMBERED_CLASSES or any(not value.is_integer() for value in different):
+        raise InputError(
+            f"{where} holds numbers ({targets[0]} ...) and no unit is known; name it: {', '.join(PLAUSIBLE)}"
+        )
+
+
 def _processing(parts: _Reader, rows: Sequence[dict[str, str]]) -> np.ndarray:
     texts = parts.column(rows, parts.columns.processing)
     return np.array([text if text in PROCESSINGS else processing_kind(text) for text in texts])
 
 
-def _temperature(parts: _Reader, rows: Sequence[dict[str, str]]) -> np.ndarray:
-    name = parts.columns.temperature_K
-    if name is None:
-        return np.full(len(rows), ROOM_TEMPERATURE_K)
-    texts = parts.column(rows, name)
-    kelvin = np.array([_number(text, name) if text else ROOM_TEMPERATURE_K for text in texts])
+def _kelvin(parts: _Reader, temperatures: Sequence[float]) -> np.ndarray:
+    kelvin = np.array(temperatures, float)
     if (kelvin <= 0).any() or ((kelvin >= 15) & (kelvin <= 35)).mean() > 0.3:
         raise InputError(
-            f"{parts.path}: column '{name}' looks like degrees Celsius (least {kelvin.min():g});"
-            " wanted kelvin: add 273.15"
+            f"{parts.path}: column '{parts.columns.temperature_K}' looks like degrees Celsius (least"
+            f" {kelvin.min():g}); wanted kelvin: add 273.15"
         )
     return kelvin
