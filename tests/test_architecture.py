@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from hea_sim.errors import MissingDependencyError
 
 
 @pytest.mark.parametrize("package", ["hea_sim", "hea_vision"])
@@ -35,6 +38,15 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 def _modules(root: Path) -> list[Path]:
     return [p for package in ("hea_sim", "hea_vision") for p in sorted((root / package).rglob("*.py"))]
+
+
+def test_every_module_loads_or_says_which_extra_it_needs(root: Path) -> None:
+    for path in _modules(root):
+        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        try:
+            importlib.import_module(name)
+        except MissingDependencyError as error:
+            assert "pip install" in str(error), name
 
 
 def test_files_and_functions_stay_short(root: Path) -> None:

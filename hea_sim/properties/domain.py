@@ -73,14 +73,18 @@ class AlloyDomain:
 
     def refused(self, batch: AlloyBatch) -> np.ndarray:
         """Tell which alloys (n,) are outside."""
-        rare = np.array([self._count(e) < self.least for e in batch.elements])
         single = (batch.fractions > 1 - TRACE).any(1)
-        bad = np.asarray(single | (batch.fractions[:, rare] >= TRACE).any(1) | undescribed(batch).any(1))
+        bad = np.asarray(single | self.too_rare(batch) | undescribed(batch).any(1))
         inside = np.flatnonzero(~bad)
         near = np.empty(len(inside), bool)
         any_within(batch.fractions[inside] @ element_places(batch.elements), self.points, self.reach**2, near)
         bad[inside] = ~near
         return bad
+
+    def too_rare(self, batch: AlloyBatch) -> np.ndarray:
+        """Tell which alloys (n,) hold an element that too few known alloys hold."""
+        rare = np.array([self._count(e) < self.least for e in batch.elements])
+        return np.asarray((batch.fractions[:, rare] >= TRACE).any(1))
 
     def reasons(self, batch: AlloyBatch) -> list[list[str]]:
         """Say of each alloy why it is outside; an empty list where it is not."""

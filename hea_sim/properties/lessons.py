@@ -88,6 +88,13 @@ def lessons_without(alloys: Sequence[Composition | str]) -> dict[str, Lesson]:
     return {target: lesson.rows(~np.isin(lesson.table.cluster, list(gone))) for target, lesson in lessons.items()}
 
 
+def unknown_alloys(alloys: Sequence[Composition | str]) -> list[Composition]:
+    """List those of which no table holds a near-duplicate: leaving them out changes nothing."""
+    tables = [lesson.table for lesson in all_lessons().values()]
+    parsed = [Composition.parse(alloy) for alloy in alloys]
+    return [alloy for alloy in parsed if min(table.distances_to(alloy).min() for table in tables) > REACH + 1e-9]
+
+
 def described(batch: AlloyBatch) -> np.ndarray:
     """Compute what models see of compositions (n, d): descriptors, then the shares of `KINDS` of elements.
 

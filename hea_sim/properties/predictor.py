@@ -23,6 +23,7 @@ from hea_sim.properties.contract import (
     AlloyPrediction,
     BatchPrediction,
     ClassCall,
+    KnownAlloy,
     MeasuredAlloy,
 )
 from hea_sim.properties.domain import LEAST_ALLOYS, LEAST_LINES, TRACE, AlloyDomain
@@ -34,6 +35,7 @@ from hea_sim.properties.models.calibration import balanced_call
 from hea_sim.properties.models.forests import lean_weights
 from hea_sim.properties.models.phase_model import PhaseModel, fit_phase_forest
 from hea_sim.properties.models.strength_model import StrengthForests, strength_inputs
+from hea_sim.properties.tables.clusters import REACH
 from hea_sim.records import Estimate
 
 CLASSES: Mapping[str, tuple[str, ...]] = {"structure": STRUCTURES, "family": FAMILIES}
@@ -57,7 +59,8 @@ _NOTES = (
 class TablePredictor:
     """Predict from the open tables and from what was learnt since; fulfils `PropertyPredictor`.
 
-    `lessons` are what the forests were fitted to, `measured` what was learnt since, in order.
+    `lessons` are what the forests were fitted to, `measured` what was learnt since, in order, `untaught` the models of
+    phases before that.
     """
 
     lessons: Mapping[str, Lesson]
@@ -68,6 +71,7 @@ class TablePredictor:
     leaves: np.ndarray = field(repr=False)
     temperatures_K: tuple[float, float]
     measured: tuple[MeasuredAlloy, ...] = ()
+    untaught: Mapping[str, PhaseModel] | None = None
     seed: int = 0
 
     @property
@@ -98,6 +102,7 @@ class TablePredictor:
                 p = model.predict(x)
                 told[name][rows] = p
                 sets[name][rows] = model.conformal.sets(p, n_elements, level)
+            sets["family"][rows[self.domains["family"].too_rare(kept)]] = True
             for name in NUMBERS:
                 fine = ~self.domains[name].refused(kept) & self._temperature_known(name, kept)
                 numbers[name][rows[fine]] = self._numbers(name, _take(kept, fine), x[fine], level)
@@ -125,8 +130,9 @@ class TablePredictor:
         batch = AlloyBatch.of(alloys, processing=processing, temperature_K=temperature_K)
         found = self.predict_batch(batch, level=level)
         reasons = self.domains["phases"].reasons(batch)
-        reasons_of = {name: self.domains[name].reasons(batch) for name in NUMBERS}
-        weights = lean_weights(self.phases["structure"].forest.leaves(described(batch)), self.leaves)
+        reasons_of = {name: self.domains[name].reasons(batch) for name in ("family", *NUMBERS)}
+        family_rare = self.domains["family"].too_rare(batch)
+        leaves = self.phases["structure"].forest.leaves(described(batch))
         results = []
         for k, alloy in enumerate(alloys):
             composition = Composition.parse(alloy)
@@ -140,17 +146,20 @@ class TablePredictor:
                 notes=_NOTES,
             )
             if basics.in_domain:
-                why = {name: "; ".join(reasons_of[name][k]) for name in NUMBERS}
-                basics = replace(
-                    self._told(basics, found, k, why),
-                    leans_on=leaned_on(self.lessons["structure"].table, weights[k], composition),
-                )
+                why = {name: "; ".join(texts[k]) for name, texts in reasons_of.items()}
+                if not family_rare[k]:
+                    del why["family"]
+                (weights,) = lean_weights(leaves[k : k + 1], self.leaves)
+                known = leaned_on(self.lessons["structure"].table, weights, composition)
+                basics = self._told(replace(basics, leans_on=known), found, k, why)
             results.append(basics)
         return results
 
     def learn(self, measured: Sequence[MeasuredAlloy]) -> TablePredictor:
         """Give a predictor that has seen these alloys too; a structure that was ruled out teaches the others."""
-        return _fitted(self.lessons, (*self.measured, *measured), self.seed, before=self)
+        # What is left of a negative is weighed by what was thought before any was learnt: in one go or one by one, the
+        # same is learnt.
+        return _fitted(self.lessons, (*self.measured, *measured), self.seed, untaught=self.untaught or self.phases)
 
     def _numbers(self, name: str, batch: AlloyBatch, x: np.ndarray, level: float) -> np.ndarray:
         """Give value, low and high (n, 3) of a property for described alloys."""
@@ -167,7 +176,9 @@ class TablePredictor:
         return inside | (name == "hardness_HV")
 
     def _told(self, basics: AlloyPrediction, found: BatchPrediction, k: int, why: Mapping[str, str]) -> AlloyPrediction:
-        properties, notes = {}, list(basics.notes)
+        properties, notes = {}, [*basics.notes, *(_known_note(known) for known in basics.leans_on[:1])]
+        if "family" in why:
+            notes.append(f"family is little known, so that its set holds every class: {why['family']}")
         for name, numbers in found.properties.items():
             value, low, high = (float(v) for v in numbers[k])
             if np.isfinite(value):
@@ -182,7 +193,7 @@ class TablePredictor:
             structure=_call(self.phases["structure"], found.structure[k], found.structure_set[k], found.level),
             family=_call(self.phases["family"], found.family[k], found.family_set[k], found.level),
             properties=properties,
-            notes=tuple(notes),
+            notes=tuple(filter(None, notes)),
         )
 
 
@@ -203,13 +214,13 @@ def _fitted(
     lessons: Mapping[str, Lesson],
     measured: Sequence[MeasuredAlloy],
     seed: int,
-    before: TablePredictor | None = None,
+    untaught: Mapping[str, PhaseModel] | None = None,
 ) -> TablePredictor:
     """Fit forests to the lessons and what was measured; held-out scores stay those of the tables."""
     phases, domains = {}, {}
     for name in PHASES:
         lesson = lessons[name]
-        learnt = learnt_phases(lesson, measured, before.phases[name] if before else None)
+        learnt = learnt_phases(lesson, measured, untaught[name] if untaught else None)
         forest = fit_phase_forest(learnt.x, learnt.target, len(CLASSES[name]), weights=learnt.weights, seed=seed)
         phases[name] = PhaseModel.assemble(
             forest,
@@ -218,8 +229,8 @@ def _fitted(
             codes=lesson.table.codes,
             n_elements=lesson.table.n_elements,
         )
-        if name == "structure":
-            domains["phases"] = _domain(learnt, LEAST_ALLOYS, "known alloys")
+        what = ("phases", "known alloys") if name == "structure" else ("family", "alloys of known family")
+        domains[what[0]] = _phase_domain(learnt, what[1])
     intervals, parts = {}, {}
     for name in NUMBERS:
         lesson = lessons[name]
@@ -245,6 +256,7 @@ def _fitted(
         leaves=phases["structure"].forest.leaves(lessons["structure"].x),
         temperatures_K=(float(known.min()), float(known.max())),
         measured=tuple(measured),
+        untaught=untaught,
         seed=seed,
     )  # fmt: skip
 
@@ -254,8 +266,26 @@ def is_hot(temperature_K: float | np.ndarray, n: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(temperature_K, float) >= _HOT_K, n)
 
 
+def _phase_domain(learnt: Learnt, what: str) -> AlloyDomain:
+    """Learn the domain of different alloys: a negative stands once for each structure left, and is one alloy."""
+    first = np.unique(learnt.fractions, axis=0, return_index=True)[1]
+    fractions, groups = learnt.fractions[first], learnt.groups[first]
+    return AlloyDomain.of(learnt.elements, fractions, groups, least=LEAST_ALLOYS, what=what)
+
+
 def _domain(learnt: Learnt, least: int, what: str) -> AlloyDomain:
     return AlloyDomain.of(learnt.elements, learnt.fractions, learnt.groups, least=least, what=what)
+
+
+def _known_note(known: KnownAlloy) -> str:
+    """Say of an alloy that stands in the tables that its probabilities repeat them; "" of others."""
+    if known.distance > REACH:
+        return ""
+    told = [f"{name} {n}" for kind in PHASES for name, n in known.reported.get(kind, {}).items()]
+    return (
+        f"the tables hold this alloy (reports: {', '.join(told)}): its probabilities repeat them and are surer than the"
+        " next report would be"
+    )
 
 
 def _values(lesson: Lesson) -> np.ndarray:

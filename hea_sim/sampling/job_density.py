@@ -16,12 +16,15 @@ from hea_sim.observables.warren_cowley import warren_cowley_of_pairs
 from hea_sim.records import Estimate
 from hea_sim.sampling.density_of_states import DensityOfStates
 from hea_sim.sampling.job_samples import Samples, named_pairs
+from hea_sim.units import BOLTZMANN_EV_PER_K
 
 _METHOD = "from the density of states (Wang-Landau)"
 #: From this sum of squared weights on, one sample bears the mean almost alone.
 _ALONE = 0.9
 #: Share of the probability at a temperature that the bins with samples must hold.
 _LEAST_SHARE = 0.5
+#: Share of the probability of one bin, above which it holds most.
+_MOST = 0.5
 #: Two peaks of different replicas are one where they lie this near (share of the temperature).
 _SAME = 0.1
 
@@ -85,6 +88,20 @@ def _counts(samples: Samples) -> dict[str, Any]:
         for name in ("trials", "accepted")
     )
     return {"trials": int(trials), "acceptance": accepted / trials if trials else 0.0}
+
+
+def too_coarse(samples: Samples) -> list[float]:
+    """List the temperatures at which one bin, wider than kT, holds most: all energies in it weigh alike there."""
+    job, found = samples.job, []
+    asked = job.wang_landau.energy_range_eV_per_atom
+    for temperature_K, _ in job.stages:
+        for density in densities(samples):
+            means = density.energies_eV_per_atom
+            reach = np.nanmax(means) - np.nanmin(means) if asked is None else asked[1] - asked[0]
+            width_eV = reach * samples.n_atoms / job.wang_landau.bins
+            if width_eV > BOLTZMANN_EV_PER_K * temperature_K and density.weights(temperature_K).max() > _MOST:
+                found.append(temperature_K)
+    return list(dict.fromkeys(found))
 
 
 def _sample_weights(density: DensityOfStates, energies: np.ndarray, temperature_K: float) -> np.ndarray | None:

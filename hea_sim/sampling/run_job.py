@@ -23,6 +23,7 @@ from hea_sim.documents import document, read_json, sha256_of, to_jsonable, versi
 from hea_sim.errors import InputError
 from hea_sim.records import Provenance
 from hea_sim.sampling.job import AT_ONCE, FREE_KEYS, SampleJob, job_sha256
+from hea_sim.sampling.job_density import too_coarse
 from hea_sim.sampling.job_files import read_arrays, replica_folder, sweep_leftovers
 from hea_sim.sampling.job_lock import folder_lock
 from hea_sim.sampling.job_models import ChosenModel, choose_model, resolved_job, species_of
@@ -182,7 +183,7 @@ def result_row(run: OpenRun, *, name: str = "") -> dict[str, Any]:
         "curve": curve_of(samples),
         "trade_rates": trade_rates(samples),
         "model": run.chosen.record(),
-        "notes": _notes(run, rows),
+        "notes": _notes(run, rows, samples),
     }
 
 
@@ -236,7 +237,7 @@ def _write_cell(path: Path, atoms: Any, a_A: float | None, job: SampleJob) -> No
     write_atomic(path, stream.getvalue())
 
 
-def _notes(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notes(run: OpenRun, rows: Sequence[Mapping[str, Any]], samples: Samples) -> list[str]:
     """Say what the run assumed, and where it had not settled."""
     told = []
     if run.chosen.lattice:
@@ -249,31 +250,33 @@ def _notes(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"energy still drifts at {row['temperature_K']:g} K ({row['branch']},"
                 f" {1e3 * row['drift_eV_per_atom']:+.2f} meV/atom): give more equilibration_steps"
             )
-    return [*told, *_notes_of_moves(rows), *_notes_of_density(run, rows)]
+    return [*told, *_notes_of_moves(rows), *_notes_of_density(run, rows, samples)]
 
 
 def _notes_of_moves(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say where hardly a trial was accepted: samples that are all alike give errors that are too small."""
     return [
-        f"hardly anything moved at {row['temperature_K']:g} K ({row['branch']}),"
-        f" {row['acceptance'] * row['trials']:.0f} of {row['trials']} trials were accepted: values may be those of the"
-        " start, and errors too small"
+        f"only {row['acceptance'] * row['trials']:.0f} of {row['trials']} trials were accepted at"
+        f" {row['temperature_K']:g} K ({row['branch']}): values may be those of the start, and errors too small"
         for row in rows
         if row["trials"] and row["acceptance"] * row["trials"] < _FEWEST_MOVES
     ]
 
 
-def _notes_of_density(run: OpenRun, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say where a density of states is not yet good, and where its errors are not known."""
+def _notes_of_density(run: OpenRun, rows: Sequence[Mapping[str, Any]], samples: Samples) -> list[str]:
+    """Say where a density of states is not yet good or too coarse, and where its errors are not known."""
     if run.job.ensemble != "wang-landau":
         return []
     told = ["no cell is kept: those of a walk through all energies belong to no temperature"]
     if run.job.replicas == 1:
         told.append("one run knows no errors of a density of states: give replicas = 4 or more")
-    steps = [
-        float(read_arrays(replica_folder(run.out, k) / SAMPLES, run.owner)["stage-0000/step"][-1])
-        for k in range(run.job.replicas)
-    ]
+    steps = [float(replica[0]["step"][-1]) for replica in samples.replicas]
+    coarse = too_coarse(samples)
+    if coarse:
+        told.append(
+            f"one bin of energy, wider than kT, holds most at {', '.join(f'{t:g} K' for t in coarse)}: energies may be"
+            " off by as much as a bin, and errors too small; give more bins, or a narrower range of energies"
+        )
     bare = [f"{row['temperature_K']:g} K" for row in rows if not row["warren_cowley"]]
     if bare:
         told.append(

@@ -138,7 +138,7 @@ class ReplicaRun:
             self._count(walk)
         elif self.done > start:
             self._observe(walk)
-        if self.done >= end or settled(job, walk):
+        if self.done >= end or (self.done > start and settled(job, walk)):  # not without a sample
             self._close(walk)
             self.stage, self.done = self.stage + 1, 0
 

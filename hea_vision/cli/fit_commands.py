@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hea_sim.errors import InputError
+
 _Json = Annotated[bool, typer.Option("--json", help="Print the results document, and nothing else, on stdout.")]
 fit_app = typer.Typer(no_args_is_help=True, help="Fit potentials and lattice models to labelled structures.")
 

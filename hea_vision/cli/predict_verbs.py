@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hea_sim.alloy import Composition
 from hea_sim.documents import document, versions, write_csv, write_json
 from hea_sim.errors import HEAError, InputError, one_line_error
@@ -33,9 +35,13 @@ class PredictSettings:
     def predictor(self) -> TablePredictor:
         """Fit the predictor."""
         from hea_sim.properties.alloy_text import read_alloy
+        from hea_sim.properties.lessons import unknown_alloys
         from hea_sim.properties.predictor import load_predictor
 
-        return load_predictor(exclude=tuple(read_alloy(text)[0] for text in self.exclude))
+        alloys = tuple(read_alloy(text)[0] for text in self.exclude)
+        for alloy in unknown_alloys(alloys):
+            say(f"--exclude {alloy.formula}: the tables hold no alloy within 0.4 at.% of it; nothing to forget")
+        return load_predictor(exclude=alloys)
 
     def provenance(self) -> Provenance:
         """Say what a result came from."""
@@ -58,6 +64,8 @@ def predict(
     """Predict alloys by formula, a whole table of them, or a map; the last two into a folder."""
     if table is not None and map_of is not None:
         raise InputError("--table and --map in one call; wanted one of them")
+    if map_of is not None and formulas:
+        raise InputError(f"--map {map_of} and the alloy {formulas[0]} in one call; wanted one of them")
     if (table is not None or map_of is not None) and out is None:
         raise InputError("--table and --map write files; name their folder with --out")
     if out is not None:
@@ -103,16 +111,26 @@ def _read(texts: Iterable[str]) -> tuple[list[tuple[str, Composition, tuple[str,
 
 def _predict_table(formulas: Sequence[str], settings: PredictSettings, table: Path, out: Path, json: bool) -> int:
     from hea_sim.properties.contract import AlloyBatch
-    from hea_vision.jobs.predict import batch_rows, read_formula_table
+    from hea_vision.jobs.predict import TableLine, batch_rows, read_alloy_table
 
-    read, failures = _read((*formulas, *read_formula_table(table)))
+    lines = [*(TableLine(formula=text) for text in formulas), *read_alloy_table(table)]
+    read, failures = _read(line.formula for line in lines)
     if not read:
         raise InputError(f"{table}: {failures[0]['error']}")
+    bad = {failure["input"] for failure in failures}
+    lines = [line.filled(settings.processing, settings.temperature_K) for line in lines if line.formula not in bad]
     batch = AlloyBatch.of(
-        [alloy for _, alloy, _ in read], processing=settings.processing, temperature_K=settings.temperature_K
+        [alloy for _, alloy, _ in read],
+        processing=[line.processing for line in lines],
+        temperature_K=np.array([line.temperature_K for line in lines]),
     )
-    found = settings.predictor().predict_batch(batch, level=settings.level)
-    rows, columns = batch_rows([text for text, *_ in read], found)
+    predictor = settings.predictor()
+    found = predictor.predict_batch(batch, level=settings.level)
+    refused = np.flatnonzero(~found.in_domain)
+    asked = AlloyBatch(elements=batch.elements, fractions=batch.fractions[refused])
+    reasons = dict(zip(refused.tolist(), predictor.domains["phases"].reasons(asked)))
+    notes = ["; ".join((*mended, *reasons.get(k, ()))) for k, (*_, mended) in enumerate(read)]
+    rows, columns = batch_rows(lines, found, notes)
     write_csv(out / "predictions.csv", rows, columns)
     if failures:
         write_csv(out / "failures.csv", failures, ("input", "error"))
@@ -128,7 +146,12 @@ def _draw_map(map_of: str, settings: PredictSettings, out: Path, json: bool) -> 
 
     elements = parse_elements(map_of.replace("-", ""))
     files = draw_maps(
-        settings.predictor(), elements, out, processing=settings.processing, temperature_K=settings.temperature_K
+        settings.predictor(),
+        elements,
+        out,
+        processing=settings.processing,
+        temperature_K=settings.temperature_K,
+        level=settings.level,
     )
     result = {"map": "-".join(elements), "files": files}
     _finish([result], [], settings, out, json, ", ".join(file.name for file in files))

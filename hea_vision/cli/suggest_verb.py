@@ -8,10 +8,11 @@ from typing import Any
 
 from hea_sim.documents import document, versions, write_csv, write_json
 from hea_sim.errors import InputError
+from hea_sim.properties.alloy_text import read_alloy
 from hea_sim.properties.contract import MeasuredAlloy, PropertyPredictor
 from hea_sim.properties.design.campaign import DesignCampaign
 from hea_sim.properties.design.candidates import Candidate
-from hea_sim.properties.design.measured import read_measured
+from hea_sim.properties.design.measured import measured_row, read_measured
 from hea_sim.properties.design.neighbours import suggest_neighbours
 from hea_sim.properties.design.suggestion import suggest as suggest_for
 from hea_sim.properties.design.suggestion import with_evidence
@@ -58,8 +59,11 @@ def predictor_for(job: SuggestJob) -> PropertyPredictor:
 def _found(job: SuggestJob, measured: Sequence[MeasuredAlloy]) -> list[Candidate]:
     predictor = predictor_for(job)
     if job.alloy is not None:
+        alloy, mended = read_alloy(job.alloy)
+        for note in mended:
+            say(f"{job.alloy}: {note}")
         return suggest_neighbours(
-            job.alloy,
+            alloy,
             predictor=with_evidence(predictor, measured),
             n=job.n,
             tried=[*job.tried, *(m.composition for m in measured)],
@@ -93,14 +97,20 @@ def _from_campaign(job: SuggestJob, measured: Sequence[MeasuredAlloy]) -> list[C
         campaign = DesignCampaign(job.target, predictor=predictor_for(job), seed=job.seed)
     else:
         raise InputError(f"{path}: no such file; say what is wanted to begin a campaign there")
-    known = [(m.composition.formula, m.properties, m.structure) for m in campaign.measured]
-    campaign.tell([m for m in measured if (m.composition.formula, m.properties, m.structure) not in known])
-    found = campaign.ask(job.n, engine=job.engine, strategy=job.strategy)
+    # The same file may be given round after round: what it told before is not told again.
+    known = [_told(m) for m in campaign.measured]
+    campaign.tell([m for m in measured if _told(m) not in known])
+    found = campaign.ask(job.n, tried=job.tried, engine=job.engine, strategy=job.strategy)
     campaign.save(path)
     say(
         f"{path}: round {len(campaign.rounds)}, {len(campaign.measured)} measured, {len(campaign.hits)} of them meet it"
     )
     return found
+
+
+def _told(alloy: MeasuredAlloy) -> dict[str, Any]:
+    """Give all that was told of an alloy, its composition rounded as formulas are."""
+    return {**measured_row(alloy), "composition": alloy.composition.formula}
 
 
 def _show(job: SuggestJob, found: Sequence[Candidate], out: Path | None) -> None:

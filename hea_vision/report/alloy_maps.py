@@ -41,10 +41,11 @@ def draw_maps(
     *,
     processing: str = "other",
     temperature_K: float = 298.15,
+    level: float = 0.9,
 ) -> list[Path]:
     """Draw structure, family, hardness and strength over three elements, or over slices of four; write the numbers too.
 
-    Compositions that the predictor refuses stay grey. Files: `map.png`, `map.csv`.
+    Compositions that the predictor refuses stay grey. Files: `map.png`, `map.csv` with intervals.
     """
     names = tuple(elements)
     if len(names) not in (3, 4) or len(set(names)) != len(names):
@@ -54,7 +55,7 @@ def draw_maps(
     corners = barycentric_grid(steps)
     points = np.vstack([_slice(corners, share, len(names)) for share in slices])
     batch = AlloyBatch(elements=names, fractions=points, processing=processing, temperature_K=temperature_K)
-    found = predictor.predict_batch(batch)
+    found = predictor.predict_batch(batch, level=level)
     png = save_figure(_figure(names, corners, slices, found), out / "map.png", dpi=150)
     return [png, _write_numbers(out / "map.csv", names, points, found)]
 

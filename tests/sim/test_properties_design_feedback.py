@@ -1,14 +1,17 @@
 """Learning from measured alloys: near ones move a prediction, far ones do not; negatives count; evidence is read."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hea_sim.alloy import Composition
-from hea_sim.errors import InputError, MissingFileError
+from hea_sim.errors import HEAError, InputError, MissingFileError
 from hea_sim.properties.contract import STRUCTURES, AlloyBatch, MeasuredAlloy, PropertyPredictor
 from hea_sim.properties.design import DesignCampaign, DesignTarget, LocalPredictor, measured_from_evidence
+from hea_sim.properties.design.costs import shipped_element_table
 from hea_sim.properties.design.measured import measured_of_row, measured_row
 from hea_sim.properties.design.suggestion import best_measured, meets
 from hea_sim.records import Evidence
@@ -16,6 +19,7 @@ from hea_sim.records import Evidence
 from .design_double import HALF_WIDTH_HV, ElectronCounter
 
 BASE = ElectronCounter()
+TABLE = shipped_element_table()
 HERE, NEAR, FAR = "NbMoTaW", "Nb26Mo24Ta25W25", "CoCrFeNi"
 
 
@@ -181,6 +185,11 @@ def test_a_campaign_needs_something_measured(tmp_path):
     (tmp_path / "bad.json").write_text('{"schema": 1}')
     with pytest.raises(InputError, match="is no campaign"):
         DesignCampaign.load(tmp_path / "bad.json")
+    for wrong in ({"seed": "x"}, {"rounds": 3}, {"rounds": ["NbMo"]}, {"measured": None}):
+        kept = json.loads(campaign.save(tmp_path / "bad.json").read_text())
+        (tmp_path / "bad.json").write_text(json.dumps(kept | wrong))
+        with pytest.raises(InputError, match="mend it"):
+            DesignCampaign.load(tmp_path / "bad.json")
 
 
 def test_measured_alloys_round_trip_through_json():
@@ -193,5 +202,35 @@ def test_what_meets_a_target():
     good, soft = (measured(structure="BCC", properties={"hardness_HV": v}) for v in (450.0, 300.0))
     other = measured(structure="FCC", properties={"hardness_HV": 900.0})
     assert [meets(target, m) for m in (good, soft, other, measured(not_structures=("BCC",)))] == [True, *[False] * 3]
-    assert best_measured(target, [good, soft, other]).tolist() == [450.0]
-    assert best_measured(target, [other]) is None
+    assert best_measured(target, [good, soft, other], TABLE).tolist() == [450.0]
+    assert best_measured(target, [other], TABLE) is None
+
+
+def test_the_best_measured_alloy_is_one_that_might_have_been_asked_for():
+    target = DesignTarget(maximise="yield_strength_MPa", forbidden="W", temperature_K=1273.0)
+    cold, hot, banned = (
+        measured(alloy, properties={"yield_strength_MPa": value}, temperature_K=kelvin)
+        for alloy, value, kelvin in (("NbMoTaTi", 1500.0, 298.15), ("NbMoTaTi", 400.0, 1273.0), (HERE, 900.0, 1273.0))
+    )
+    assert best_measured(target, [cold, hot, banned], TABLE).tolist() == [400.0]
+    assert best_measured(target, [cold, banned], TABLE) is None
+    wish = DesignTarget(least={"yield_strength_MPa": 1000, "hardness_HV": 300}, temperature_K=1273.0)
+    assert not meets(wish, hot) and meets(wish, cold), "strength at room temperature says nothing of 1273 K"
+    assert not meets(wish, measured(properties={"hardness_HV": 200.0})), "hardness is that at room temperature"
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        ({"structure": "BCC", "not_structures": ("BCC",)}, "to be BCC and not to be"),
+        ({"not_structures": STRUCTURES}, "every structure is ruled out"),
+        ({"structure": "A2"}, "unknown structure"),
+        ({"family": "XX"}, "unknown family"),
+        ({"properties": {"hardness_HV": -4.0}}, "above zero"),
+        ({"properties": {"yield_strength_MPa": float("nan")}}, "above zero"),
+        ({"structure": "BCC", "temperature_K": 0.0}, "temperature_K is 0.0"),
+    ],
+)
+def test_what_contradicts_itself_was_not_measured(seen, said):
+    with pytest.raises(HEAError, match=said):
+        measured(**seen)

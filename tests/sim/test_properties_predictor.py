@@ -1,6 +1,8 @@
 """The predictor on well-known alloys it has not seen, its refusals, its learning, its speed path."""
 
 import json
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from hea_sim.alloy import Composition
 from hea_sim.errors import InputError
 from hea_sim.properties.contract import AlloyBatch, MeasuredAlloy, PropertyPredictor
 from hea_sim.properties.known_alloys import reports_of
-from hea_sim.properties.lessons import lessons_without
-from hea_sim.properties.predictor import TablePredictor, load_predictor
+from hea_sim.properties.lessons import all_lessons, lessons_without, unknown_alloys
+from hea_sim.properties.lessons_learnt import learnt_phases
+from hea_sim.properties.predictor import TablePredictor, _phase_domain, load_predictor
 
 #: Alloys of textbooks, with what papers agree on.
 TEXTBOOK = {
@@ -172,3 +175,40 @@ def test_predictions_are_the_same_every_time(predictor: TablePredictor) -> None:
     batch = AlloyBatch.of(["CoCrNi", "NbMoTaTiV"])
     np.testing.assert_array_equal(again.predict_batch(batch).structure, predictor.predict_batch(batch).structure)
     json.dumps(dict(again.predict(["CoCrNi"])[0].leans_on[0].reported))
+
+
+def test_a_family_of_which_nothing_is_known_is_left_open(predictor: TablePredictor) -> None:
+    # Sodium stands in ten alloys of known structure and in two of known family.
+    known, open_ = predictor.predict(["GdHoLaTbY", "KNa"])
+    assert known.family is not None and open_.family is not None
+    assert len(known.family.prediction_set) == 1
+    assert open_.in_domain and len(open_.family.prediction_set) == 4
+    assert any("family is little known" in note for note in open_.notes)
+
+
+def test_an_alloy_of_the_tables_is_named_as_one(predictor: TablePredictor) -> None:
+    held, left_out = predictor.predict(["Al2CoCrFeNi", "CoCrFeMnNi"])
+    assert any("the tables hold this alloy" in note for note in held.notes)
+    assert not any("the tables hold this alloy" in note for note in left_out.notes)
+
+
+def test_what_is_in_no_table_cannot_be_forgotten() -> None:
+    assert [alloy.formula for alloy in unknown_alloys(["CoCrFeMnNi", "CoCr3Fe7MnNiPd2"])] == ["CoCr3Fe7MnNiPd2"]
+
+
+def test_one_negative_counts_as_one_alloy() -> None:
+    lesson = all_lessons()["structure"]
+    few = [MeasuredAlloy(composition=Composition.parse(f), not_structures=("BCC",)) for f in ("PdNiP", "PdNiP2")]
+    before, after = (_phase_domain(learnt_phases(lesson, told, None), "alloys") for told in ([], few))
+    counts = [int(domain.counts[domain.elements.index("P")]) for domain in (before, after)]
+    assert counts[1] == counts[0] + 2
+
+
+def test_negatives_are_weighed_by_what_was_thought_before_any(predictor: TablePredictor) -> None:
+    negative = MeasuredAlloy(composition=Composition.parse("CoCrFeMnNi"), not_structures=("multi",))
+    first = replace(predictor, phases={}, untaught=predictor.phases, measured=(negative,))
+    with mock.patch("hea_sim.properties.predictor._fitted") as fitted:
+        first.learn([negative])
+        assert fitted.call_args.kwargs["untaught"] is predictor.phases
+        predictor.learn([negative])
+        assert fitted.call_args.kwargs["untaught"] is predictor.phases

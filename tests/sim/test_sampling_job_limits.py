@@ -85,11 +85,28 @@ def test_a_walk_that_stood_still_is_told(tmp_path: Path) -> None:
     # kappa = 200 of 54 sites: a change of one atom costs 2 kappa / N = 7.4 in the exponent
     row = sampled(tmp_path / "vc", ensemble="variance-constrained", temperatures_K=[1000.0])
     assert row["acceptance"] * row["trials"] < 10
-    assert any("hardly anything moved at 1000 K" in note for note in row["notes"])
+    assert any("trials were accepted at 1000 K" in note for note in row["notes"])
     moving = sampled(tmp_path / "moves", temperatures_K=[3000.0])
-    assert not any("hardly anything" in note for note in moving["notes"])
+    assert not any("trials were accepted" in note for note in moving["notes"])
     one = sampled(tmp_path / "one", alloy="Nb", temperatures_K=[1000.0])  # nothing could move
-    assert one["trials"] == 0 and not any("hardly anything" in note for note in one["notes"])
+    assert one["trials"] == 0 and not any("trials were accepted" in note for note in one["notes"])
+
+
+DENSITY: dict[str, Any] = {"ensemble": "wang-landau", "steps": 1000, "samples": 50}
+
+
+def test_a_density_of_states_that_is_good_early_still_has_samples(tmp_path: Path) -> None:
+    soon = {"bins": 20, "ln_f": 0.4}
+    row = sampled(tmp_path, **DENSITY, equilibration_steps=20_000, wang_landau=soon)
+    assert row["trials"] > 0 and row["energy_eV_per_atom"]["value"] < 0
+
+
+def test_bins_wider_than_kT_are_told(tmp_path: Path) -> None:
+    wide = {"bins": 10, "ln_f": 0.4, "energy_range_eV_per_atom": [-0.5, 0.5]}
+    row = sampled(tmp_path / "wide", **DENSITY, wang_landau=wide)  # 54 sites: 5.4 eV a bin
+    assert any("wider than kT, holds most at 2000 K, 1000 K" in note for note in row["notes"])
+    row = sampled(tmp_path / "narrow", **DENSITY, wang_landau={"bins": 400, "ln_f": 0.4})
+    assert not any("wider than kT" in note for note in row["notes"])
 
 
 def two_levels(counts: tuple[int, int]) -> Samples:

@@ -73,6 +73,24 @@ def test_a_table_of_compositions(tmp_path: Path) -> None:
     assert [row["in_domain"] for row in rows] == ["1", "1", "0"]
     assert float(rows[0]["p_FCC"]) > 0.5 and rows[0]["structure_set"] and rows[2]["p_FCC"] == ""
     assert json.loads((tmp_path / "o/results.json").read_text())["results"][0]["alloys"] == 3
+    assert "Te" in rows[2]["notes"] and rows[0]["notes"] == ""
+
+
+def test_a_table_may_tell_processing_and_temperature(tmp_path: Path) -> None:
+    (tmp_path / "alloys.csv").write_text(
+        "Composition,Temperature_K,processing\nNbMoTaW,1273,cast\nNbMoTaW,,\nNbMoTaW,3000,\n"
+    )
+    run = hea("predict", "Nb0.3Mo0.3Ta0.3", "--table", "alloys.csv", "--out", "o", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    with (tmp_path / "o/predictions.csv").open(newline="") as stream:
+        mended, hot, room, far = csv.DictReader(stream)
+    assert "normalised" in mended["notes"]
+    assert float(hot["yield_strength_MPa"]) < 0.8 * float(room["yield_strength_MPa"])
+    assert far["yield_strength_MPa"] == "" and (hot["temperature_K"], room["processing"]) == ("1273", "other")
+    for text, says in (("-3,", "kelvin above zero"), ("300,fried", "wanted one of cast")):
+        (tmp_path / "bad.csv").write_text(f"composition,temperature_K,processing\nNbMoTaW,{text}\n")
+        run = hea("predict", "--table", "bad.csv", "--out", "o", cwd=tmp_path)
+        assert run.returncode == 2 and says in run.stderr and "line 2" in run.stderr
 
 
 @pytest.mark.parametrize(("elements", "corners"), [("Al-Co-Ni", 3), ("Al,Co,Cr,Ni", 0)])
@@ -86,6 +104,18 @@ def test_maps_are_pictures_with_their_numbers(tmp_path: Path, elements: str, cor
     inside = [row for row in rows if row["in_domain"] == "1"]
     assert len(rows) - len(inside) == corners  # one element alone is refused; slices of four have none
     assert all(abs(sum(float(row[f"p_{c}"]) for c in STRUCTURES) - 1) < 1e-3 for row in inside)
+
+
+def test_intervals_of_a_map_hold_at_the_level_asked_for(tmp_path: Path) -> None:
+    widths = {}
+    for level in (0.6, 0.95):
+        with mock.patch.multiple("hea_vision.report.alloy_maps", TERNARY_STEPS=5):
+            run = hea("predict", "--map", "Co-Cr-Ni", "--level", level, "--out", f"o{level}", cwd=tmp_path)
+        assert run.returncode == 0, run.stderr
+        with (tmp_path / f"o{level}/map.csv").open(newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row["hardness_HV"]]
+        widths[level] = np.mean([float(row["hardness_HV_high"]) - float(row["hardness_HV_low"]) for row in rows])
+    assert widths[0.95] > 1.5 * widths[0.6]
 
 
 def test_a_grid_of_three_holds_every_step_once() -> None:
@@ -109,6 +139,7 @@ def test_a_grid_of_three_holds_every_step_once() -> None:
         (("--table", "empty.csv", "--out", "o"), "the table is empty"),
         (("--table", "other.csv", "--out", "o"), "no column composition"),
         (("--map", "Co-Cr", "--out", "o"), "three or four"),
+        (("NbMoTa", "--map", "Co-Cr-Ni", "--out", "o"), "wanted one of them"),
     ],
 )
 def test_wrong_calls_say_so_in_one_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:

@@ -112,6 +112,10 @@ def test_a_campaign_asks_is_told_and_asks_again(tmp_path):
     assert kept["measured"][0]["not_structures"] == ["BCC"]
     call("--campaign", campaign, "--measured", measured, "-n", 1)  # the same file again tells nothing twice
     assert len(json.loads(campaign.read_text())["measured"]) == 2
+    measured.write_text(f"composition,not_structures\n{first[0]['input']},FCC\n")  # more of an alloy that was told of
+    tried = again[0]["input"]
+    last = call("--campaign", campaign, "--measured", measured, "--tried", f"{tried},NbMoTaTi", "-n", 1, "--json")
+    assert len(json.loads(campaign.read_text())["measured"]) == 3 and json.loads(last)["results"]
     with pytest.raises(InputError, match="another target"):
         call("--structure", "FCC", "--campaign", campaign)
 
@@ -127,6 +131,9 @@ def test_a_campaign_asks_is_told_and_asks_again(tmp_path):
         (("--structure", "BCC", "--step", "7"), "divides 100"),
         (("--structure", "BCC", "--required", "Ta", "--most", "cost_USD_per_kg=2"), "cost_USD_per_kg at most 2"),
         (("Nb-Mo",), "cannot read"),
+        (("NbMoTaWNb",), "more than once"),
+        (("Fe",), "one element alone"),
+        (("--least", "hardness_HV=nan"), "wanted a number"),
         (("NbMoTaW", "--campaign", "x.json"), "works towards a target"),
         (("--campaign", "none.json"), "say what is wanted"),
         (("--structure", "BCC", "--measured", "none.csv"), "no such file"),

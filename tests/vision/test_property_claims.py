@@ -27,6 +27,7 @@ from hea_vision import expectations
 from hea_vision.campaign import Campaign, PropertyEntry
 from hea_vision.loop import LoopResult
 from hea_vision.property_claims import alloys_to_learn, crosscheck_properties
+from hea_vision.report import render_loop
 from hea_vision.report.alloy_prediction import learnt_text, prediction_section
 
 
@@ -129,6 +130,20 @@ def test_hot_hardness_is_not_held_against_that_of_room_temperature() -> None:
 
 def replace_temperature(one: PropertyEntry, kelvin: float) -> PropertyEntry:
     return check_settings(PropertyEntry, one.model_dump() | {"temperature_K": kelvin})
+
+
+def test_the_page_of_an_alloy_that_nobody_knows_has_no_empty_tables(tmp_path: Path) -> None:
+    common = {"name": "x", "alloy": "CoCrNiTe", "processing": "cast"}
+    kelvin = {"equilibration_temperature_K": 1800.0, "measurement_temperature_K": 298.0}
+    result = LoopResult(campaign=check_settings(Campaign, common | kelvin), folder=tmp_path)
+    result.expected = forecast("CoCrNiTe", simulate=False, **kelvin)
+    alloy = Composition.parse("CoCrNiTe")
+    result.learnt = [MeasuredAlloy(composition=alloy, properties={"hardness_HV": 500.0})]
+    (result.relearnt,) = TungstenHardens().predict([alloy])
+    result.expected = replace(result.expected, prediction=result.relearnt)
+    page = render_loop(result)
+    assert "still nothing is predicted of CoCrNiTe" in page and "set that holds it" not in page
+    assert "<p>unknown element" not in page
 
 
 def test_a_database_that_is_not_there_is_a_failed_input(tmp_path: Path) -> None:

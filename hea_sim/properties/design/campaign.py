@@ -60,15 +60,22 @@ class DesignCampaign:
         """List the measured alloys that nothing speaks against."""
         return [m for m in self.measured if meets(self.target, m)]
 
-    def ask(self, n: int = 4, *, engine: str = "plain", strategy: str = "expected_improvement") -> list[Candidate]:
-        """Suggest n alloys, and note that they were asked for."""
+    def ask(
+        self,
+        n: int = 4,
+        *,
+        tried: Iterable[Composition | str] = (),
+        engine: str = "plain",
+        strategy: str = "expected_improvement",
+    ) -> list[Candidate]:
+        """Suggest n alloys, and note that they were asked for; those in `tried` are left out this time."""
         if self._base is None:
             self._base = shipped_predictor()
         found = suggest(
             self.target,
             predictor=self._base,
             n=n,
-            tried=[formula for asked in self.rounds for formula in asked],
+            tried=[*tried, *(formula for asked in self.rounds for formula in asked)],
             evidence=self.measured,
             seed=self.seed + len(self.rounds),
             engine=engine,
@@ -114,7 +121,14 @@ class DesignCampaign:
             raise InputError(f"{path} is no campaign; wanted JSON with {', '.join(sorted(_KEYS))}")
         if data["schema"] != SCHEMA:
             raise InputError(f"{path} has schema {data['schema']}; this version reads {SCHEMA}")
-        campaign = cls(data["target"], predictor=predictor, seed=int(data["seed"]))
+        whole = (
+            isinstance(data["seed"], int) and isinstance(data["measured"], list) and isinstance(data["rounds"], list)
+        )
+        if not whole or not all(isinstance(asked, list) for asked in data["rounds"]):
+            raise InputError(
+                f"{path}: seed, rounds or measured are not a number, lists of formulas and a list; mend it"
+            )
+        campaign = cls(data["target"], predictor=predictor, seed=data["seed"])
         campaign.rounds = [[str(formula) for formula in asked] for asked in data["rounds"]]
         campaign.measured = [measured_of_row(row) for row in data["measured"]]
         return campaign

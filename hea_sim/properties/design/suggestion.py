@@ -9,11 +9,12 @@ import numpy as np
 
 from hea_sim.alloy import Composition
 from hea_sim.errors import InputError, unknown_name
-from hea_sim.properties.contract import MeasuredAlloy, PropertyPredictor
+from hea_sim.properties.contract import ROOM_TEMPERATURE_K, MeasuredAlloy, PropertyPredictor
 from hea_sim.properties.design.acquisition import choose_batch
 from hea_sim.properties.design.candidates import Candidate, candidates_of
 from hea_sim.properties.design.costs import TABLE_UNITS, ElementTable, read_element_table, shipped_element_table
 from hea_sim.properties.design.grid import grid_of
+from hea_sim.properties.design.limits import broken_limits
 from hea_sim.properties.design.local_update import LocalPredictor
 from hea_sim.properties.design.measured import measured_from_evidence
 from hea_sim.properties.design.search import search_grid
@@ -24,6 +25,8 @@ from hea_sim.records import Evidence
 NOT_UNASKED = frozenset({"As", "Be", "Cd", "Hg", "Os", "Pb", "Pu", "Pa", "Tc", "Th", "Tl", "U"})
 #: What chooses a batch among the alloys that the search found.
 ENGINES = ("plain", "botorch")
+#: Tests whose temperatures lie closer than this may be held against one bound.
+SAME_TEMPERATURE_K = 50.0
 
 
 def suggest(
@@ -70,7 +73,7 @@ def suggest(
     grid = grid_of(wanted, usable_elements(wanted, model, table), table)
     done = [Composition.parse(alloy) for alloy in tried] + [m.composition for m in measured]
     rows = rows_of(done, grid.elements)
-    best, rng = best_measured(wanted, measured), np.random.default_rng(seed)
+    best, rng = best_measured(wanted, measured, table), np.random.default_rng(seed)
     pool = search_grid(wanted, grid, model, table, rng=rng, tried=rows, strategy=strategy, best=best)
     if engine == "botorch":
         from hea_sim.properties.design.botorch_engine import choose_with_botorch
@@ -143,12 +146,19 @@ def rows_of(alloys: Sequence[Composition], elements: tuple[str, ...]) -> np.ndar
     return np.array([[alloy.get(e, 0.0) for e in elements] for alloy in alloys]).reshape(len(alloys), len(elements))
 
 
-def best_measured(target: DesignTarget, measured: Sequence[MeasuredAlloy]) -> np.ndarray | None:
-    """Give the one objective (1,) of the best measured alloy that meets the target, as far as was measured."""
+def best_measured(target: DesignTarget, measured: Sequence[MeasuredAlloy], table: ElementTable) -> np.ndarray | None:
+    """Give the one objective (1,) of the best measured alloy that meets the target, as far as was measured.
+
+    An alloy that breaks a limit (its grid aside) is no best one, however good: nothing may be held against it.
+    """
     if len(target.objectives) != 1:
         return None
     name, sign = target.objectives[0]
-    values = [sign * m.properties[name] for m in measured if name in m.properties and meets(target, m)]
+    values = [
+        sign * properties_asked(target, m)[name]
+        for m in measured
+        if name in properties_asked(target, m) and meets(target, m) and not broken_limits(target, m.composition, table)
+    ]
     return np.array([max(values)]) if values else None
 
 
@@ -163,5 +173,15 @@ def meets(target: DesignTarget, alloy: MeasuredAlloy) -> bool:
         return False
     return all(
         target.least.get(name, value) <= value <= target.most.get(name, value)
-        for name, value in alloy.properties.items()
+        for name, value in properties_asked(target, alloy).items()
     )
+
+
+def properties_asked(target: DesignTarget, alloy: MeasuredAlloy) -> Mapping[str, float]:
+    """Give what was measured at the temperature that a target asks for; hardness is that at room temperature."""
+
+    def fits(name: str) -> bool:
+        asked = ROOM_TEMPERATURE_K if name == "hardness_HV" else target.temperature_K
+        return abs(alloy.temperature_K - asked) <= SAME_TEMPERATURE_K
+
+    return {name: value for name, value in alloy.properties.items() if fits(name)}

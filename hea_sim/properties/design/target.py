@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -118,11 +119,7 @@ def _check_wishes(target: DesignTarget) -> None:
     for name in (*target.least, *target.most, *target.maximise, *target.minimise):
         if name not in QUANTITY_UNITS:
             raise InputError(str(unknown_name("quantity", name, QUANTITY_UNITS)))
-    for name in target.least:
-        if name in target.most and target.least[name] > target.most[name]:
-            raise InputError(
-                f"{name}: at least {target.least[name]:g} and at most {target.most[name]:g}; wanted least below most"
-            )
+    _check_bounds(target)
     both = [name for name, _ in target.objectives]
     if len(both) != len(set(both)):
         raise InputError(f"objectives {', '.join(both)} repeat one; wanted each once, maximised or minimised")
@@ -130,6 +127,17 @@ def _check_wishes(target: DesignTarget) -> None:
         raise InputError("the target asks for nothing; give structure, family, least, most, maximise or minimise")
     if target.processing not in PROCESSINGS:
         raise InputError(str(unknown_name("processing", target.processing, PROCESSINGS)))
+
+
+def _check_bounds(target: DesignTarget) -> None:
+    for name, bound in (*target.least.items(), *target.most.items()):
+        if math.isnan(bound):
+            raise InputError(f"{name}: a bound is {bound}; wanted a number")
+    for name in target.least:
+        if name in target.most and target.least[name] > target.most[name]:
+            raise InputError(
+                f"{name}: at least {target.least[name]:g} and at most {target.most[name]:g}; wanted least below most"
+            )
 
 
 def _check_elements(target: DesignTarget) -> None:
