@@ -214,9 +214,9 @@ def read_campaign(folder: str | os.PathLike[str], config: str | os.PathLike[str]
             " measurement_temperature_K and lists [[pattern]] and [[micrograph]] files, or name it with --config"
         )
     campaign = read_settings(Campaign, path)
-    if not campaign.pattern and not campaign.micrograph:
+    if not campaign.pattern and not campaign.micrograph and not campaign.measured:
         raise InputError(
-            f"{path}: the campaign names neither a pattern nor a micrograph, so there is nothing to check;"
-            " add [[pattern]] or [[micrograph]] entries"
+            f"{path}: the campaign names neither a pattern nor a micrograph nor a measured property, so there"
+            " is nothing to check; add [[pattern]], [[micrograph]] or [[measured]] entries"
         )
     return campaign

@@ -11,6 +11,7 @@ from hea_sim.errors import HEAError
 from hea_sim.forecasting import forecast, with_prediction
 from hea_sim.potentials.choice import ChosenPotential, choose_potential
 from hea_sim.properties.contract import processing_kind
+from hea_sim.properties.design.target import DesignTarget
 from hea_sim.registry.cards import CARD_FILE
 from hea_vision.campaign import Campaign
 from hea_vision.property_claims import alloys_to_learn
@@ -112,6 +113,12 @@ def learn(result: LoopResult) -> None:
         )
 
 
+def campaign_target(campaign: Campaign, target: DesignTarget) -> DesignTarget:
+    """Give the target with the making and the temperature of the campaign, where it names none of its own."""
+    own = {"processing": processing_kind(campaign.processing), "temperature_K": campaign.measurement_temperature_K}
+    return target.model_copy(update={key: v for key, v in own.items() if key not in target.model_fields_set})
+
+
 def propose(result: LoopResult) -> None:
     """Suggest alloys for the campaign's target; without one, the neighbours whose structure is least certain."""
     from hea_sim.properties.design.neighbours import suggest_neighbours
@@ -123,7 +130,7 @@ def propose(result: LoopResult) -> None:
     ask: dict[str, Any] = {"predictor": result.predictor, "n": campaign.suggestions, "seed": campaign.seed}
     try:
         if campaign.target is not None:
-            result.suggestions = suggest(campaign.target, tried=[campaign.alloy], **ask)
+            result.suggestions = suggest(campaign_target(campaign, campaign.target), tried=[campaign.alloy], **ask)
         else:
             result.suggestions = suggest_neighbours(
                 campaign.alloy,

@@ -35,6 +35,7 @@ from hea_sim.properties.models.calibration import balanced_call
 from hea_sim.properties.models.forests import lean_weights
 from hea_sim.properties.models.phase_model import PhaseModel, fit_phase_forest
 from hea_sim.properties.models.strength_model import StrengthForests, strength_inputs
+from hea_sim.properties.reported_shares import ReportedShares
 from hea_sim.properties.tables.clusters import REACH
 from hea_sim.records import Estimate
 
@@ -68,6 +69,7 @@ class TablePredictor:
     strength: StrengthForests
     intervals: Mapping[str, Intervals]
     domains: Mapping[str, AlloyDomain]
+    reported: Mapping[str, ReportedShares]
     leaves: np.ndarray = field(repr=False)
     temperatures_K: tuple[float, float]
     measured: tuple[MeasuredAlloy, ...] = ()
@@ -99,7 +101,7 @@ class TablePredictor:
             x = described(kept)
             n_elements = (kept.fractions >= TRACE).sum(1)
             for name, model in self.phases.items():
-                p = model.predict(x)
+                p = self.reported[name].mixed(model.predict(x), kept)
                 told[name][rows] = p
                 sets[name][rows] = model.conformal.sets(p, n_elements, level)
             sets["family"][rows[self.domains["family"].too_rare(kept)]] = True
@@ -217,7 +219,9 @@ def _fitted(
     untaught: Mapping[str, PhaseModel] | None = None,
 ) -> TablePredictor:
     """Fit forests to the lessons and what was measured; held-out scores stay those of the tables."""
-    phases, domains = {}, {}
+    phases, domains, reported = {}, {}, {}
+    taught = [m for m in measured if m.structure or m.family or m.not_structures]
+    since = AlloyBatch.of([m.composition for m in taught]) if taught else None
     for name in PHASES:
         lesson = lessons[name]
         learnt = learnt_phases(lesson, measured, untaught[name] if untaught else None)
@@ -229,6 +233,8 @@ def _fitted(
             codes=lesson.table.codes,
             n_elements=lesson.table.n_elements,
         )
+        honest = phases[name].calibration.apply(lesson.held_out[None])
+        reported[name] = ReportedShares.of(lesson, honest, but=since)
         what = ("phases", "known alloys") if name == "structure" else ("family", "alloys of known family")
         domains[what[0]] = _phase_domain(learnt, what[1])
     intervals, parts = {}, {}
@@ -253,6 +259,7 @@ def _fitted(
         ),
         intervals=intervals,
         domains=domains,
+        reported=reported,
         leaves=phases["structure"].forest.leaves(lessons["structure"].x),
         temperatures_K=(float(known.min()), float(known.max())),
         measured=tuple(measured),
@@ -282,10 +289,7 @@ def _known_note(known: KnownAlloy) -> str:
     if known.distance > REACH:
         return ""
     told = [f"{name} {n}" for kind in PHASES for name, n in known.reported.get(kind, {}).items()]
-    return (
-        f"the tables hold this alloy (reports: {', '.join(told)}): its probabilities repeat them and are surer than the"
-        " next report would be"
-    )
+    return f"the tables hold this alloy (reports: {', '.join(told)}): its probabilities are those of the next report"
 
 
 def _values(lesson: Lesson) -> np.ndarray:

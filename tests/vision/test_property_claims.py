@@ -25,6 +25,7 @@ from hea_sim.records import Estimate, Evidence
 from hea_sim.settings import check_settings
 from hea_vision import expectations
 from hea_vision.campaign import Campaign, PropertyEntry
+from hea_vision.expectations import campaign_target
 from hea_vision.loop import LoopResult
 from hea_vision.property_claims import alloys_to_learn, crosscheck_properties
 from hea_vision.report import render_loop
@@ -237,6 +238,18 @@ def test_entries_that_cannot_be_are_refused(change: dict[str, object]) -> None:
     good = {"name": "hardness_HV", "value": 1.0, "std": 1.0, "temperature_K": 300.0}
     with pytest.raises(HEAError):
         check_settings(PropertyEntry, {**good, **change})
+
+
+def test_a_target_takes_what_it_does_not_say_from_the_campaign() -> None:
+    kelvin = {"equilibration_temperature_K": 1800.0, "measurement_temperature_K": 1273.0}
+    common = {"name": "x", "alloy": "NbMoTaW", "processing": "as cast", **kelvin}
+    silent, outspoken = (
+        check_settings(Campaign, {**common, "target": {"structure": "BCC", **more}})
+        for more in ({}, {"processing": "powder", "temperature_K": 300.0})
+    )
+    told = campaign_target(silent, silent.target)
+    assert (told.structure, told.processing, told.temperature_K) == (("BCC",), "cast", 1273.0)
+    assert campaign_target(outspoken, outspoken.target) == outspoken.target
 
 
 def test_a_campaign_holds_a_target_and_names_its_unknown_keys() -> None:
