@@ -10,13 +10,11 @@ from statistics import NormalDist
 
 from hea_sim.alloy import Composition
 from hea_sim.forecasting import SET_LEVEL
-from hea_sim.properties.contract import PROPERTY_UNITS, MeasuredAlloy, PropertyPredictor
+from hea_sim.properties.contract import PROPERTY_NAMES, PROPERTY_UNITS, MeasuredAlloy, PropertyPredictor
 from hea_sim.records import Estimate, Evidence
 from hea_vision.campaign import PropertyEntry
 from hea_vision.verdicts import judge_numbers
 
-#: How an entry's name is said in a claim.
-PROPERTY_WORDS = {"hardness_HV": "hardness", "yield_strength_MPa": "yield strength"}
 #: Known hardness is that of room temperature; above this, a measured one is neither held against it nor learnt.
 HARDNESS_TO_K = 373.15
 
@@ -55,7 +53,7 @@ def _claim(
     found = [prediction.properties.get(entry.name) for prediction in told]
     claim = partial(
         Evidence,
-        claim=PROPERTY_WORDS[entry.name],
+        claim=PROPERTY_NAMES[entry.name],
         kind="property",
         against=alloy,
         measured_source="campaign",
@@ -66,7 +64,7 @@ def _claim(
     if _is_hot_hardness(entry):
         predicted, why = None, f"known alloys tell that of room temperature, not of {entry.temperature_K:g} K"
     if predicted is None:
-        reason = f"no {PROPERTY_WORDS[entry.name]} is predicted: {why}"
+        reason = f"no {PROPERTY_NAMES[entry.name]} is predicted: {why}"
         return claim(verdict="inconclusive", independent=not synthetic, measured=measured, reason=reason)
     told_others = {name: _with_std(other) for name, other in zip(alternatives, found[1:])}
     others = {name: other for name, other in told_others.items() if other is not None}

@@ -33,6 +33,12 @@ _MAKING_WORDS = {
 }
 #: Unit of each property by its name, which carries it.
 PROPERTY_UNITS: Mapping[str, str] = {"hardness_HV": "HV", "yield_strength_MPa": "MPa", "youngs_modulus_GPa": "GPa"}
+#: Name of each property in words.
+PROPERTY_NAMES: Mapping[str, str] = {
+    "hardness_HV": "Vickers hardness",
+    "yield_strength_MPa": "yield strength",
+    "youngs_modulus_GPa": "Young's modulus",
+}
 #: Temperature of a measurement at room temperature.
 ROOM_TEMPERATURE_K = 298.15
 

@@ -13,6 +13,7 @@ from hea_sim.documents import write_csv
 from hea_sim.errors import InputError
 from hea_sim.properties.contract import (
     FAMILIES,
+    PROPERTY_NAMES,
     PROPERTY_UNITS,
     STRUCTURES,
     AlloyBatch,
@@ -105,7 +106,7 @@ def _frame(ax: Axes, names: Sequence[str], title: str) -> None:
     ax.plot([0, 1, 0.5, 0], [0, 0, _HEIGHT, 0], color="black", linewidth=0.8)
     for name, x, y, align in zip(names, (0, 1, 0.5), (-0.06, -0.06, _HEIGHT + 0.03), ("center",) * 3):
         ax.text(x, y, name, ha=align, va="center")
-    ax.set_title(title, fontsize=9, pad=14)
+    ax.set_title(PROPERTY_NAMES.get(title, title), fontsize=9, pad=14)
 
 
 def _plane(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

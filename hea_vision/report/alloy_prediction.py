@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hea_sim.properties.contract import PROPERTY_UNITS
+from hea_sim.properties.contract import PROPERTY_NAMES, PROPERTY_UNITS
 from hea_sim.records import Estimate
 
 if TYPE_CHECKING:
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
 #: Known alloys that the page lists.
 _MOST_ALLOYS = 5
-_PROPERTY_NAMES = {
-    "hardness_HV": "Vickers hardness",
-    "yield_strength_MPa": "yield strength",
-    "youngs_modulus_GPa": "Young's modulus",
-}
 _MARKS = {True: "+", False: "−", None: ""}
 _CLASS_WORDS = {
     "SS": "solid solution",
@@ -42,7 +37,7 @@ def prediction_section(prediction: AlloyPrediction | None) -> dict[str, Any] | N
         "temperature": f"{prediction.temperature_K:g} K",
         "classes": [_class_row(what, call) for what, call in calls.items() if call is not None],
         "properties": [
-            (_PROPERTY_NAMES.get(name, name), _value(e), _interval(e), e.method)
+            (PROPERTY_NAMES.get(name, name), _value(e), _interval(e), e.method)
             for name, e in prediction.properties.items()
         ],
         "leans_on": [
@@ -74,7 +69,7 @@ def learnt_text(alloy: MeasuredAlloy) -> str:
     told = [_CLASS_WORDS.get(alloy.structure, alloy.structure)] if alloy.structure else []
     told += [f"not {_CLASS_WORDS.get(name, name)}" for name in alloy.not_structures]
     told += [
-        f"{_PROPERTY_NAMES[name]} {value:.4g} {PROPERTY_UNITS[name]} at {alloy.temperature_K:g} K"
+        f"{PROPERTY_NAMES[name]} {value:.4g} {PROPERTY_UNITS[name]} at {alloy.temperature_K:g} K"
         for name, value in alloy.properties.items()
     ]
     return ", ".join(told)
@@ -90,7 +85,7 @@ def suggestion_rows(candidates: Sequence[Candidate]) -> dict[str, Any]:
         values = [_value(candidate.prediction.properties.get(name)) for name in names]
         told = f"{_CLASS_WORDS.get(likeliest[0], likeliest[0])} {likeliest[1]:.2f}" if structure else "–"
         rows.append((candidate.formula, told, values, candidate.reason))
-    return {"property_names": [_PROPERTY_NAMES.get(name, name) for name in names], "rows": rows}
+    return {"property_names": [PROPERTY_NAMES.get(name, name) for name in names], "rows": rows}
 
 
 def _class_row(what: str, call: ClassCall) -> tuple[str, str, str]:
@@ -132,7 +127,7 @@ def _reported(reported: Mapping[str, Any]) -> str:
         elif key == "weight":
             told.append(f"weight {100 * value:.0f} %")
         elif isinstance(value, (int, float)):
-            told.append(f"{_PROPERTY_NAMES.get(key, key)} {_three_digits(value)}")
+            told.append(f"{PROPERTY_NAMES.get(key, key)} {_three_digits(value)}")
         elif value:
             told.append(str(value))
     return "; ".join(told)
