@@ -52,22 +52,22 @@ def energy_figure(row: Mapping[str, Any]) -> Figure:
     """Draw the energy per atom and the configurational heat capacity against temperature, with transitions."""
     figure = Figure(figsize=(8.8, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2)
+    curve = row.get("curve") or {}
     for k, (branch, rows) in enumerate(_branches(row)):
         name = branch if len(_branches(row)) > 1 else "sampled"
         energies = [
             {"value": 1e3 * r["energy_eV_per_atom"]["value"], "std": 1e3 * (r["energy_eV_per_atom"]["std"] or 0)}
             for r in rows
         ]
-        _line(left, rows, energies, k, branch, name)
+        _line(left, rows, energies, k, branch, name, joined=not curve)
         known = [r for r in rows if r["heat_capacity_k"]]
-        _line(right, known, [r["heat_capacity_k"] for r in known], k, branch, name)
-    curve = row.get("curve") or {}
+        _line(right, known, [r["heat_capacity_k"] for r in known], k, branch, name, joined=not curve)
     if curve:  # between the temperatures, by reweighting or from the density of states
         t = np.array(curve["temperature_K"])
         left.plot(t, 1e3 * np.array(curve["energy_eV_per_atom"]), color=_COLOURS[0], lw=0.9)
         right.plot(t, curve["heat_capacity_k"], color=_COLOURS[0], lw=0.9)
     left.set_ylabel("energy (meV/atom)")
-    right.set_ylabel("heat capacity of arrangement (k/atom)")
+    right.set_ylabel("heat capacity (k/atom)")
     right.set_ylim(bottom=0)
     for axes in (left, right):
         _temperature_axis(axes, row)
@@ -90,14 +90,22 @@ def _branches(row: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]
 
 
 def _line(
-    axes: Any, rows: Sequence[Mapping[str, Any]], values: Sequence[Mapping[str, float]], k: int, branch: str, label: str
+    axes: Any,
+    rows: Sequence[Mapping[str, Any]],
+    values: Sequence[Mapping[str, float]],
+    k: int,
+    branch: str,
+    label: str,
+    *,
+    joined: bool = True,
 ) -> None:
     """Draw one quantity of one branch: full symbols where cooled, open ones where heated."""
     back = branch == "heating" and any(line.get_label() == label for line in axes.get_lines())
     colour, marker = _COLOURS[k % len(_COLOURS)], _MARKERS[k % len(_MARKERS)]
     t = [r["temperature_K"] for r in rows]
     y, error = ([v[key] or 0.0 for v in values] for key in ("value", "std"))
-    axes.errorbar(t, y, error, color=colour, lw=0.9, ls=":" if branch == "heating" else "-", capsize=0, elinewidth=0.9)
+    style = "none" if not joined else ":" if branch == "heating" else "-"
+    axes.errorbar(t, y, error, color=colour, lw=0.9, ls=style, capsize=0, elinewidth=0.9)
     axes.plot(
         t, y, marker, ms=4, color=colour, mfc="none" if branch == "heating" else colour, label=None if back else label
     )
