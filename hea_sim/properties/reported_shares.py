@@ -26,10 +26,10 @@ _REACH, _FARTHEST = 0.01, 0.05
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportedShares:
-    """Hold the known alloys, columns `elements`, with the shares (n, classes) that the next report is expected by."""
+    """Hold `fractions` (m, E) of known alloys, with the shares (m, classes) that the next report is expected by."""
 
     elements: tuple[str, ...]
-    tree: cKDTree
+    fractions: np.ndarray
     shares: np.ndarray
 
     @classmethod
@@ -48,23 +48,31 @@ class ReportedShares:
         shares = (table.votes[:, None] * rest + honest) / (table.votes[:, None] + 1)
         kept = np.ones(len(table), bool)
         if but is not None:
-            kept = cKDTree(_columns(but, table.elements)).query(table.fractions, p=1)[0] > _FARTHEST
-        return cls(elements=table.elements, tree=cKDTree(table.fractions[kept]), shares=shares[kept])
+            known, theirs = _places(table.elements, table.fractions, but)
+            kept = cKDTree(theirs).query(known, p=1)[0] > _FARTHEST
+        return cls(elements=table.elements, fractions=table.fractions[kept], shares=shares[kept])
 
     def mixed(self, probabilities: np.ndarray, batch: AlloyBatch) -> np.ndarray:
         """Draw probabilities (n, classes) of alloys near known ones towards what is reported of those."""
-        gaps, nearest = self.tree.query(_columns(batch, self.elements), p=1, distance_upper_bound=_FARTHEST, workers=-1)
+        known, here = _places(self.elements, self.fractions, batch)
+        (possible,) = np.nonzero(known[:, -1] < _FARTHEST)
+        out = probabilities.copy()
+        if not len(possible):
+            return out
+        tree = cKDTree(known[possible])
+        gaps, nearest = tree.query(here, p=1, distance_upper_bound=_FARTHEST, workers=-1)
         near = np.isfinite(gaps)
         weight = np.exp(-np.maximum(gaps[near] - NEAR_DUPLICATE, 0) / _REACH)[:, None]
-        out = probabilities.copy()
-        out[near] = (1 - weight) * probabilities[near] + weight * self.shares[nearest[near]]
+        out[near] = (1 - weight) * probabilities[near] + weight * self.shares[possible[nearest[near]]]
         return out
 
 
-def _columns(batch: AlloyBatch, elements: tuple[str, ...]) -> np.ndarray:
-    """Give fractions (n, E) in the columns of a table; others are left out, which keeps them far."""
-    found = np.zeros((len(batch), len(elements)))
-    for k, element in enumerate(batch.elements):
-        if element in elements:
-            found[:, elements.index(element)] = batch.fractions[:, k]
-    return found
+def _places(elements: tuple[str, ...], known: np.ndarray, batch: AlloyBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Give known alloys and those of a batch in the batch's columns, and one of all other elements together.
+
+    Sums of absolute differences are then those of all elements, and what a batch lacks costs no column.
+    """
+    columns = [elements.index(e) if e in elements else -1 for e in batch.elements]
+    shared = np.where(np.array(columns) >= 0, known[:, columns], 0.0)
+    others = 1 - shared.sum(1, keepdims=True)
+    return np.hstack([shared, others]), np.hstack([batch.fractions, np.zeros((len(batch), 1))])
